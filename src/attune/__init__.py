@@ -1,0 +1,1 @@
+"""attune: tune, prove, pack and serve pretrained models on one ordinary machine."""

@@ -1,0 +1,1 @@
+"""Pretrained networks with their tokenizers or processors."""

@@ -1,0 +1,1 @@
+"""What every room shares and nothing heavy: recipe, registry, records."""

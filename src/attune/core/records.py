@@ -1,0 +1,80 @@
+"""Plain records that travel between rooms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One thing a backbone should read for a row."""
+
+    text: str
+    role: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One label with its probability."""
+
+    label: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer to one row.
+
+    `answer` is a label, or a list of labels where the task is multi-label. `confidence` is the probability of the
+    answer (multi-label: of the least certain label given, or of none applying where the list is empty). `notices`
+    say what happened to the row on its way (truncation, unknown tokens). `probabilities` `(K,)` in the bundle's
+    label order, for metrics; it does not leave the process.
+    """
+
+    answer: str | list[str]
+    confidence: float | None = None
+    alternatives: tuple[Alternative, ...] = ()
+    notices: tuple[str, ...] = ()
+    probabilities: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record as it leaves through the CLI, files and HTTP.
+
+        Returns:
+            `answer`, `confidence`, `alternatives` and `notices` as plain JSON values, probabilities to six digits.
+        """
+        return {
+            "answer": self.answer,
+            "confidence": None if self.confidence is None else round(self.confidence, 6),
+            "alternatives": [{"label": a.label, "confidence": round(a.confidence, 6)} for a in self.alternatives],
+            "notices": list(self.notices),
+        }
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model or a baseline answered to all rows of one set, in one label order.
+
+    Attributes:
+        name: Who answered.
+        labels: Label names, length K. Labels that occur in `gold` but were never learned are appended, with
+            probability zero.
+        gold: `(N,)` int64 label indices, or `(N, K)` bool where the task is multi-label.
+        probabilities: `(N, K)` float; rows sum to one unless multi-label.
+        chosen: `(N,)` int64, or `(N, K)` bool.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    gold: NDArray[Any]
+    probabilities: NDArray[Any]
+    chosen: NDArray[Any]
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a row may have several labels or none."""
+        return self.gold.ndim == 2

@@ -1,0 +1,1 @@
+"""Rows on their way in: sources, columns, splits, audit, redaction."""

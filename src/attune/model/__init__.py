@@ -1,0 +1,1 @@
+"""The joint of the axes, and the bundle that holds the result."""

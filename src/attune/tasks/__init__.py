@@ -1,0 +1,1 @@
+"""What is asked of the features, and how the answer is scored."""
