@@ -102,8 +102,8 @@ class TrainingOptions(Options):
     patience: int = Field(0, ge=0)
     """Stop after so many epochs without a better `metric` on validation rows; 0: run all epochs. Where there are
     validation rows the best epoch's weights are kept."""
-    metric: str = "accuracy"
-    """What to stop and choose on: any metric of the task, or `loss`."""
+    metric: str = ""
+    """What to stop and choose on: any metric of the task, or `loss`. Not given: the task's first."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number format of training; auto measures this machine. Answers are always computed in float32."""
     threads: int = Field(0, ge=0)

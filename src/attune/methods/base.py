@@ -1,0 +1,134 @@
+"""What every tuning method does; the defaults do nothing."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from attune.core.recipe import Options
+from attune.errors import BundleError
+
+WEIGHTS = "weights.safetensors"
+
+
+class Tunable(Protocol):
+    """What a method sees of a backbone."""
+
+    network: Any
+    layers_path: str
+    layers_count: int
+    fresh: frozenset[str]
+    width: int
+
+    def used(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Parameters that the features depend on."""
+        ...
+
+    def depth(self, name: str) -> int:
+        """0 for embeddings, 1 to L for layers, L + 1 above."""
+        ...
+
+
+class Method(ABC):
+    """Which parameters of a backbone move, and how exactly those are saved and restored.
+
+    Args:
+        options: Validated options.
+    """
+
+    Options: ClassVar[type[Options]]
+    needs: ClassVar[frozenset[str]] = frozenset()
+    summary: ClassVar[str] = ""
+    rate: ClassVar[float] = 5e-5
+    head_rate: ClassVar[float] = 1e-3
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    @abstractmethod
+    def apply(self, backbone: Tunable) -> None:
+        """Marks what moves, and inserts what is new. In place; called once on a fresh backbone."""
+
+    def why_not(self, layers: int, width: int) -> str:
+        """Why these options cannot work on a backbone of that many layers and features; empty where they can."""
+        del layers, width
+        return ""
+
+    def frozen_below(self, backbone: Tunable) -> int:
+        """Layers, counted from the embeddings as 1, whose features stay the same all run; L + 1 means all of it."""
+        del backbone
+        return 0
+
+    def merge(self, backbone: Tunable) -> None:
+        """Folds what was inserted into the backbone's own weights, in place."""
+        del backbone
+
+    def save(self, backbone: Tunable, folder: Path, published: str) -> None:
+        """Writes exactly what moved.
+
+        Args:
+            backbone: The tuned backbone.
+            folder: An empty folder.
+            published: Name of the checkpoint that the weights are relative to.
+        """
+        del published
+        save_file(moved(backbone), folder / WEIGHTS)
+
+    def load(self, backbone: Tunable, folder: Path) -> None:
+        """Restores what `save` wrote, into a backbone to which `apply` was done.
+
+        Args:
+            backbone: The fresh backbone.
+            folder: Where `save` wrote.
+
+        Raises:
+            BundleError: The tensors are not the ones that move.
+        """
+        restore(backbone, load_file(folder / WEIGHTS), str(folder / WEIGHTS))
+
+
+def moved(backbone: Tunable) -> dict[str, torch.Tensor]:
+    """The tensors that move, by name; empty tensors are not a thing, so nothing moved is an empty dictionary."""
+    return {
+        name: parameter.detach().contiguous().cpu().clone()
+        for name, parameter in backbone.network.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def restore(backbone: Tunable, tensors: dict[str, torch.Tensor], where: str) -> None:
+    """Copies tensors onto the parameters that move; names and shapes must be the same."""
+    own = {name: parameter for name, parameter in backbone.network.named_parameters() if parameter.requires_grad}
+    if set(own) != set(tensors):
+        odd = sorted(set(own) ^ set(tensors))
+        raise BundleError(
+            f"holds other tensors than the ones that move: {', '.join(odd[:5])}{' …' if len(odd) > 5 else ''}",
+            where=where,
+            expected=f"{len(own)} tensors",
+            remedy="use the recipe and the backbone it was made with",
+        )
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(tensors[name])
+
+
+def freeze(backbone: Tunable) -> None:
+    """Nothing moves, but what the published checkpoint does not hold."""
+    for name, parameter in backbone.network.named_parameters():
+        parameter.requires_grad_(name in backbone.fresh)
+
+
+def sort_json(path: Path, **changes: Any) -> None:
+    """Rewrites a JSON file with sorted keys and sorted lists of strings, so that its bytes repeat."""
+    document = {**json.loads(path.read_text(encoding="utf-8")), **changes}
+    for key, value in document.items():
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            document[key] = sorted(value)
+    path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,272 @@
+"""The only joint of the axes: a backbone and a method with a task and an objective become a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import AutoConfig
+
+from attune.backbones.checkpoints import Checkpoint, fetch
+from attune.backbones.registry import BACKBONES
+from attune.backbones.text import SAFE, Encoding
+from attune.core.recipe import Axes, Recipe
+from attune.core.records import Prediction
+from attune.errors import BackboneError, UnsupportedError
+from attune.methods.registry import METHODS
+from attune.objectives.registry import OBJECTIVES
+from attune.tasks.classification import Labels
+from attune.tasks.heads.registry import HEADS
+from attune.tasks.registry import TASKS
+
+AXES: Axes = {"backbone": BACKBONES, "task": TASKS, "method": METHODS, "objective": OBJECTIVES}
+ROWS_A_BATCH = 32
+TOKENS_A_BATCH = 8192
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of the axes, by name."""
+
+    family: str
+    task: str
+    head: str
+    method: str
+    objective: str
+
+    def __str__(self) -> str:
+        return " × ".join((self.family, self.task, self.head, self.method, self.objective))
+
+
+def cells() -> Iterator[Cell]:
+    """Every combination of what is registered."""
+    names = (BACKBONES.names(), TASKS.names(), HEADS.names(), METHODS.names(), OBJECTIVES.names())
+    return (Cell(*combination) for combination in product(*names))
+
+
+def why_not(cell: Cell) -> str:
+    """Compares what a combination needs with what its backbone family provides.
+
+    Args:
+        cell: The combination.
+
+    Returns:
+        A sentence with the reason and what would work, or nothing where it works.
+    """
+    provides: frozenset[str] = BACKBONES.get(cell.family).provides
+    for kind, entry in (
+        (f"head {cell.head}", HEADS.get(cell.head)),
+        (f"method {cell.method}", METHODS.get(cell.method)),
+        (f"objective {cell.objective}", OBJECTIVES.get(cell.objective)),
+    ):
+        missing = sorted(entry.needs - provides)
+        if missing:
+            fits = [name for name in BACKBONES.names() if entry.needs <= BACKBONES.get(name).provides]
+            nearest = f"families that provide it: {', '.join(fits)}" if fits else "no family here provides it"
+            return f"{kind} needs {', '.join(missing)}, which the {cell.family} family does not provide; {nearest}"
+    return ""
+
+
+def cell_of(recipe: Recipe) -> Cell:
+    """The combination a recipe asks for."""
+    backbone: Any = recipe.backbone
+    task: Any = recipe.task
+    method: Any = recipe.method
+    return Cell(backbone.family, task.name, task.head, method.name, "supervised")
+
+
+def check(recipe: Recipe, root: Path) -> Checkpoint:
+    """Refuses what cannot work, before any data is read.
+
+    Args:
+        recipe: The recipe.
+        root: The data root, for a backbone by folder.
+
+    Returns:
+        The backbone's checkpoint, found and verified.
+
+    Raises:
+        UnsupportedError: The combination or its options cannot work; the reason is given.
+        BackboneError: The backbone is not there, or is not the one the recipe was resolved with.
+    """
+    cell = cell_of(recipe)
+    HEADS.get(cell.head)
+    reason = why_not(cell)
+    if reason:
+        raise UnsupportedError(reason, where=str(cell), remedy="`attune show matrix` prints what works")
+    options: Any = recipe.backbone
+    checkpoint = fetch(options.name, root)
+    if options.sha256 and options.sha256 != checkpoint.sha256:
+        raise BackboneError(
+            f"weights have SHA-256 {checkpoint.sha256}",
+            where=options.name,
+            expected=f"{options.sha256}, as in the recipe",
+            remedy="use the checkpoint the recipe was resolved with, or delete backbone.sha256",
+        )
+    layers, width = dimensions(checkpoint)
+    method: Any = METHODS.get(cell.method)(recipe.method)
+    reason = method.why_not(layers, width)
+    if reason:
+        raise UnsupportedError(reason, where=f"[method] {cell.method} on {options.name}", remedy="change [method]")
+    return checkpoint
+
+
+def dimensions(checkpoint: Checkpoint) -> tuple[int, int]:
+    """Layers and width of a checkpoint, from its config alone."""
+    try:
+        config = AutoConfig.from_pretrained(checkpoint.folder, **SAFE)
+        return int(config.num_hidden_layers), int(config.hidden_size)
+    except (OSError, ValueError, AttributeError, KeyError) as error:
+        raise BackboneError(
+            f"its config cannot be read: {error}",
+            where=str(checkpoint.folder),
+            expected="config.json of a text encoder that transformers knows",
+            remedy="check the folder with `transformers.AutoConfig.from_pretrained`",
+        ) from None
+
+
+class Model(nn.Module):
+    """A backbone, a head and what they were asked for, as one thing that answers.
+
+    Args:
+        backbone: The backbone, its method applied.
+        head: The task's head.
+        task: The task.
+        method: The method that was applied.
+        objective: What the loss is made of.
+        labels: The learned labels.
+    """
+
+    def __init__(
+        self, backbone: Any, head: nn.Module, task: Any, method: Any, objective: Any, labels: Labels
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.task = task
+        self.method = method
+        self.objective = objective
+        self.labels = labels
+        self.temperature = 1.0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.head.parameters()).device
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Logits `(B, K)` of a collated batch."""
+        return self.head(self.backbone(inputs))
+
+    def loss(self, inputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Total `(B,)` and weight `(B,)` of a collated batch."""
+        return self.task.loss(self(inputs).float(), targets, self.labels)
+
+    def encode(self, rows: Sequence[Mapping[str, Any]]) -> Encoding:
+        """Token ids of rows, ragged."""
+        return self.backbone.encode([self.task.inputs(row)[0] for row in rows])
+
+    def collate(self, ids: Sequence[NDArray[np.int32]]) -> dict[str, Tensor]:
+        """A padded batch on the model's device."""
+        return {key: value.to(self.device) for key, value in self.backbone.collate(ids).items()}
+
+    @torch.inference_mode()
+    def features(self, ids: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+        """Pooled vectors `(N, D)` in the order given, whatever the batches."""
+        return self._batched(ids, self.backbone)
+
+    @torch.inference_mode()
+    def logits(self, ids: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+        """Logits `(N, K)` in the order given, whatever the batches."""
+        return self._batched(ids, self)
+
+    def _batched(self, ids: Sequence[NDArray[np.int32]], module: nn.Module) -> NDArray[np.float32]:
+        training = self.training
+        self.eval()
+        parts: list[NDArray[np.float32]] = []
+        order: list[int] = []
+        for batch in length_batches([len(row) for row in ids]):
+            parts.append(module(self.collate([ids[i] for i in batch])).float().cpu().numpy())
+            order.extend(batch)
+        self.train(training)
+        result = np.concatenate(parts)
+        return result[np.argsort(np.asarray(order), kind="stable")]
+
+    def predict(self, rows: Sequence[Mapping[str, Any]]) -> list[Prediction]:
+        """Answers rows.
+
+        Args:
+            rows: Mappings with the task's fields; checked by the caller.
+
+        Returns:
+            One prediction a row, in order.
+        """
+        if not rows:
+            return []
+        encoding = self.encode(rows)
+        logits = torch.from_numpy(self.logits(encoding.ids))
+        probabilities = self.task.probabilities(logits, self.temperature)
+        return self.task.decode(probabilities, self.labels, self.notices(encoding))
+
+    def notices(self, encoding: Encoding) -> list[tuple[str, ...]]:
+        """What a person should know about each row: truncation, unknown tokens."""
+        result: list[tuple[str, ...]] = []
+        limit = self.backbone.max_length
+        bound = self.backbone.options.max_unknown
+        for cut, unknown, words in zip(encoding.truncated, encoding.unknown, encoding.words, strict=True):
+            notes: list[str] = []
+            if cut:
+                notes.append(f"only the first {limit} tokens were read")
+            if unknown > bound * max(int(words), 1):
+                notes.append(f"{int(unknown)} of {int(words)} tokens are unknown to the backbone")
+            result.append(tuple(notes))
+        return result
+
+
+def length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Groups rows of like length: at most `ROWS_A_BATCH` rows and `TOKENS_A_BATCH` padded tokens."""
+    batch: list[int] = []
+    longest = 0
+    for index in np.argsort(np.asarray(lengths), kind="stable")[::-1]:
+        longest = max(longest, lengths[index])
+        if batch and (len(batch) >= ROWS_A_BATCH or longest * (len(batch) + 1) > TOKENS_A_BATCH):
+            yield batch
+            batch, longest = [], lengths[index]
+        batch.append(int(index))
+    if batch:
+        yield batch
+
+
+def assemble(
+    recipe: Recipe, checkpoint: Checkpoint, labels: Labels, *, config_folder: Path | None = None, dropout: float = 0.0
+) -> Model:
+    """Joins what a recipe names.
+
+    Args:
+        recipe: The recipe; taken apart here, no entry sees it.
+        checkpoint: The backbone's files.
+        labels: The learned labels.
+        config_folder: Where config and tokenizer are read from, if not from the checkpoint.
+        dropout: Dropout probability; 0 for answering.
+
+    Returns:
+        The model, in evaluation mode, the method's parameters marked as moving.
+    """
+    torch.manual_seed(recipe.training.seed)
+    cell = cell_of(recipe)
+    backbone = BACKBONES.get(cell.family)(checkpoint, recipe.backbone, dropout=dropout, config_folder=config_folder)
+    method = METHODS.get(cell.method)(recipe.method)
+    torch.manual_seed(recipe.training.seed)
+    method.apply(backbone)
+    task = TASKS.get(cell.task)(recipe.task)
+    head = task.head(backbone.width, labels, dropout)
+    model = Model(backbone, head, task, method, OBJECTIVES.get(cell.objective)(), labels)
+    model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return model.eval()

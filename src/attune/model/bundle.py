@@ -1,0 +1,240 @@
+"""Bundles: packed once, verified on every load, able to answer."""
+
+from __future__ import annotations
+
+import html
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+from attune.backbones.checkpoints import Checkpoint, fetch
+from attune.core.files import canonical, read_json, whole_folder
+from attune.core.recipe import Recipe, parse_toml
+from attune.core.records import Prediction
+from attune.errors import BackboneError, BundleError
+from attune.model import manifest as manifests
+from attune.model import witness
+from attune.model.assemble import AXES, Model, assemble, cell_of
+from attune.model.manifest import BackboneReference, Manifest
+from attune.model.rows import checked
+from attune.tasks.classification import Labels
+
+CONFIG_FILES = (
+    "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model",
+)  # fmt: skip
+MADE_WITH = ("attune", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "scikit-learn")
+STREAM = 256
+
+
+class Bundle:
+    """A verified bundle, ready to answer.
+
+    Args:
+        path: Its folder.
+        manifest: Its verified manifest.
+        recipe: Its resolved recipe.
+        model: The model, its witness rows replayed.
+        witness_difference: Largest difference of a probability in that replay.
+    """
+
+    def __init__(
+        self, path: Path, manifest: Manifest, recipe: Recipe, model: Model, witness_difference: float
+    ) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.recipe = recipe
+        self.model = model
+        self.witness_difference = witness_difference
+
+    @property
+    def digest(self) -> str:
+        """The bundle's identity."""
+        return self.manifest.digest
+
+    @property
+    def labels(self) -> list[str]:
+        """Label names in the order of probabilities."""
+        return self.manifest.labels
+
+    def predict(self, rows: Sequence[str | Mapping[str, Any]]) -> list[Prediction]:
+        """Answers rows.
+
+        Args:
+            rows: Texts, or mappings with the key `text`.
+
+        Returns:
+            One prediction a row, in order.
+
+        Raises:
+            DataError: A row has no text; all such rows are listed.
+        """
+        return self.model.predict(checked(rows))
+
+    def stream(self, rows: Iterable[str | Mapping[str, Any]]) -> Iterator[Prediction]:
+        """Answers any number of rows, a few hundred at a time."""
+        source = iter(rows)
+        while chunk := list(islice(source, STREAM)):
+            yield from self.predict(chunk)
+
+    def _repr_html_(self) -> str:
+        figures = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{found['value']:.4f}</td>"
+            f"<td>[{found['low']:.4f}, {found['high']:.4f}]</td></tr>"
+            for name, found in self.manifest.metrics.items()
+        )
+        title = f"{self.manifest.task} · {self.manifest.method} · {self.manifest.backbone.name}"
+        return (
+            f"<b>{html.escape(title)}</b><br><code>{self.digest[:12]}</code>, {len(self.labels)} labels"
+            f"<table><tr><th>metric</th><th>test</th><th>interval</th></tr>{figures}</table>"
+        )
+
+
+def pack(
+    target: Path,
+    model: Model,
+    recipe: Recipe,
+    *,
+    metrics: Mapping[str, Mapping[str, float]],
+    lineage: Mapping[str, Any],
+    witness_texts: Sequence[str],
+    documents: Mapping[str, Any],
+    outside: Mapping[str, str],
+) -> str:
+    """Writes a bundle whole.
+
+    Args:
+        target: The folder to make.
+        model: The finished model, in evaluation mode.
+        recipe: The resolved recipe.
+        metrics: Headline figures with intervals.
+        lineage: Parent digest and data fingerprints.
+        witness_texts: Redacted texts to answer and keep.
+        documents: Further JSON files inside the digest, by name.
+        outside: Text files outside of the digest, by name.
+
+    Returns:
+        The bundle's digest.
+    """
+    checkpoint: Checkpoint = model.backbone.checkpoint
+    with whole_folder(target) as folder:
+        (folder / "recipe.toml").write_text(recipe.toml(), encoding="utf-8")
+        copy_config(checkpoint.folder, folder / "backbone")
+        (folder / "moved").mkdir()
+        model.method.save(model.backbone, folder / "moved", checkpoint.name)
+        (folder / "heads").mkdir()
+        head = {name: value.detach().cpu().contiguous() for name, value in model.head.state_dict().items()}
+        save_file(head, folder / "heads" / f"{cell_of(recipe).task}.safetensors")
+        texts = {
+            "calibration.json": {"temperature": model.temperature},
+            "witness.json": witness.testify(model, witness_texts),
+            **documents,
+        }
+        for name, document in texts.items():
+            (folder / name).write_text(canonical(document), encoding="utf-8")
+        manifest = describe(folder, model, recipe, checkpoint, metrics, lineage)
+        (folder / manifests.NAME).write_text(manifest.text(), encoding="utf-8")
+        for name, text in outside.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    return manifest.digest
+
+
+def describe(
+    folder: Path,
+    model: Model,
+    recipe: Recipe,
+    checkpoint: Checkpoint,
+    metrics: Mapping[str, Mapping[str, float]],
+    lineage: Mapping[str, Any],
+) -> Manifest:
+    """The manifest of what lies in a folder."""
+    cell = cell_of(recipe)
+    return Manifest(
+        format=manifests.FORMAT,
+        task=cell.task,
+        labels=list(model.labels.names),
+        label_counts=list(model.labels.counts),
+        backbone=BackboneReference(name=checkpoint.name, sha256=checkpoint.sha256),
+        method=cell.method,
+        metrics={name: dict(found) for name, found in metrics.items()},
+        lineage=dict(lineage),
+        versions={name: version(name) for name in MADE_WITH},
+        seed=recipe.training.seed,
+        threads=recipe.training.threads,
+        files=manifests.inventory(folder),
+    )
+
+
+def copy_config(source: Path, target: Path) -> None:
+    """Copies config and tokenizer of a checkpoint."""
+    target.mkdir()
+    for name in CONFIG_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def find_backbone(folder: Path, manifest: Manifest, root: Path) -> Checkpoint:
+    """The published checkpoint of a bundle: under the root, or where the bundle was made.
+
+    Args:
+        folder: The bundle.
+        manifest: Names the checkpoint and its digest.
+        root: Folder that a relative backbone name is looked up in.
+
+    Returns:
+        The checkpoint with that digest.
+
+    Raises:
+        BundleError: It is nowhere, or has another digest.
+    """
+    name, expected = manifest.backbone.name, manifest.backbone.sha256
+    run = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
+    roots = [root, *([Path(run["data_root"])] if "data_root" in run else [])]
+    seen: list[str] = []
+    for place in roots:
+        try:
+            found = fetch(name, place)
+        except BackboneError as error:
+            seen.append(str(error))
+            continue
+        if found.sha256 == expected:
+            return found
+        seen.append(f"{found.folder} has SHA-256 {found.sha256}")
+    raise BundleError(
+        f"its backbone {name!r} was not found: {'; '.join(seen)}",
+        where=str(folder),
+        expected=f"weights with SHA-256 {expected}",
+        remedy="put the backbone there, or give its parent folder with --data-root",
+    )
+
+
+def load(path: str | Path, *, root: Path | None = None) -> Bundle:
+    """Loads a bundle: verifies every file, restores the model, replays the witness rows.
+
+    Args:
+        path: The bundle's folder.
+        root: Where a backbone by relative folder name is looked up; default the current folder.
+
+    Returns:
+        The bundle, ready to answer.
+
+    Raises:
+        BundleError: Damaged, foreign, newer than this attune, without its backbone, or answering differently.
+    """
+    folder = Path(path)
+    manifest = manifests.read(folder)
+    recipe = parse_toml((folder / "recipe.toml").read_text(encoding="utf-8"), AXES, where=str(folder / "recipe.toml"))
+    checkpoint = find_backbone(folder, manifest, root or Path())
+    labels = Labels(tuple(manifest.labels), tuple(manifest.label_counts))
+    model = assemble(recipe, checkpoint, labels, config_folder=folder / "backbone")
+    model.method.load(model.backbone, folder / "moved")
+    model.head.load_state_dict(load_file(folder / "heads" / f"{manifest.task}.safetensors"))
+    model.temperature = float(read_json(folder / "calibration.json")["temperature"])
+    model.eval()
+    difference = witness.replay(model, read_json(folder / "witness.json"), str(folder))
+    return Bundle(folder, manifest, recipe, model, difference)

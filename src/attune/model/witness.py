@@ -1,0 +1,89 @@
+"""Witness rows: a few rows with the answers at the time of making; they prove the wiring on every load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from attune.core.records import Prediction
+from attune.data.redaction import redact
+from attune.errors import BundleError
+from attune.model.assemble import Model
+
+MOST = 32
+TOLERANCE = 2e-3
+"""Largest difference of a probability between machines, kernels and batch shapes in float32."""
+
+
+def choose(texts: Sequence[str]) -> list[str]:
+    """Up to 32 rows, by hash so that the choice repeats, with personal data redacted.
+
+    Args:
+        texts: Candidates.
+
+    Returns:
+        Redacted texts, none empty.
+    """
+    ranked = sorted(set(texts), key=lambda text: (xxhash.xxh64_hexdigest(text.encode()), text))
+    return [redact(text[:2000]) for text in ranked[:MOST]]
+
+
+def testify(model: Model, texts: Sequence[str]) -> dict[str, Any]:
+    """Witness rows with this model's answers.
+
+    Args:
+        model: The finished model.
+        texts: Redacted texts.
+
+    Returns:
+        What witness.json holds; probabilities to six digits.
+    """
+    predictions = model.predict([{"text": text} for text in texts])
+    rows = [
+        {"text": text, "answer": found.answer, "probabilities": [round(float(p), 6) for p in probabilities(found)]}
+        for text, found in zip(texts, predictions, strict=True)
+    ]
+    return {"tolerance": TOLERANCE, "rows": rows}
+
+
+def replay(model: Model, document: dict[str, Any], where: str) -> float:
+    """Answers the witness rows again and compares.
+
+    Args:
+        model: The loaded model.
+        document: What witness.json holds.
+        where: The bundle, for the error.
+
+    Returns:
+        The largest difference of a probability.
+
+    Raises:
+        BundleError: An answer differs by more than the tolerance. Answers within it of a tie may differ.
+    """
+    rows = document["rows"]
+    if not rows:
+        return 0.0
+    found = model.predict([{"text": row["text"]} for row in rows])
+    now = np.stack([probabilities(prediction) for prediction in found])
+    then = np.asarray([row["probabilities"] for row in rows], dtype=np.float64)
+    difference = float(np.abs(now - then).max()) if now.shape == then.shape else 1.0
+    if difference > document["tolerance"]:
+        wrong = sum(row["answer"] != prediction.answer for row, prediction in zip(rows, found, strict=True))
+        raise BundleError(
+            f"answers its witness rows differently: {wrong} of {len(rows)} answers changed, "
+            f"probabilities by up to {difference:.4f}",
+            where=where,
+            expected=f"differences of at most {document['tolerance']}",
+            remedy="the versions in manifest.json made it; compare them with yours, or make the bundle anew",
+        )
+    return difference
+
+
+def probabilities(prediction: Prediction) -> Any:
+    """The full distribution of a fresh prediction."""
+    if prediction.probabilities is None:
+        raise ValueError("a prediction without probabilities")
+    return prediction.probabilities

@@ -1,0 +1,5 @@
+"""The objectives attune knows, by name."""
+
+from attune.core.registry import Registry
+
+OBJECTIVES = Registry("objective", {"supervised": "attune.objectives.supervised:Supervised"}, "attune.objectives")

@@ -1,0 +1,5 @@
+"""The heads attune knows, by name."""
+
+from attune.core.registry import Registry
+
+HEADS = Registry("head", {"linear": "attune.tasks.heads.linear:LinearHead"}, "attune.heads")
