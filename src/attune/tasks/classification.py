@@ -118,6 +118,16 @@ class Classification:
         gold = gold_array(golds, labels.index(), len(labels.names), self.multi_label)
         return torch.from_numpy(gold.astype(np.float32) if self.multi_label else gold)
 
+    def gold(self, golds: Sequence[Any], names: Sequence[str]) -> NDArray[Any]:
+        """Labels as `(N,)` indices into `names`, or `(N, K)` bools."""
+        return gold_array(golds, {name: i for i, name in enumerate(names)}, len(names), self.multi_label)
+
+    def unseen(self, golds: Iterable[Any], labels: Labels) -> list[str]:
+        """Labels that occur in rows but were never learned, sorted."""
+        known = labels.index()
+        flat = (label for gold in golds for label in (gold if self.multi_label else [gold]))
+        return sorted({label for label in flat if label not in known})
+
     def head(self, width: int, labels: Labels, dropout: float) -> nn.Module:
         """A head for pooled vectors of `width` features."""
         return HEADS.get(self.options.head)(width, len(labels.names), dropout)
@@ -194,11 +204,9 @@ class Classification:
         Returns:
             The arrays; unknown labels appended with probability zero.
         """
-        known = labels.index()
-        flat = (label for gold in golds for label in (gold if self.multi_label else [gold]))
-        unseen = sorted({label for label in flat if label not in known})
+        unseen = self.unseen(golds, labels)
         names = (*labels.names, *unseen)
-        gold = gold_array(golds, {label: i for i, label in enumerate(names)}, len(names), self.multi_label)
+        gold = self.gold(golds, names)
         padded = np.pad(probabilities, ((0, 0), (0, len(unseen))))
         chosen = padded > self.options.threshold if self.multi_label else padded.argmax(1)
         return Answers(name, names, gold, padded, chosen)

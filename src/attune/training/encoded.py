@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from attune.model.assemble import Model
+
 CHUNK = 2048
 
 
@@ -61,14 +63,12 @@ class Encoded:
         return np.diff(self.starts)
 
 
-def encode(model: Any, table: Rows, column: str, labels: Any, into: Path) -> Encoded:
+def encode(model: Model, table: Rows, into: Path) -> Encoded:
     """Tokenises a table once.
 
     Args:
         model: The assembled model.
         table: The rows.
-        column: `label` or `labels`.
-        labels: The learned labels.
         into: File to which ids are appended and from which they are mapped.
 
     Returns:
@@ -82,7 +82,8 @@ def encode(model: Any, table: Rows, column: str, labels: Any, into: Path) -> Enc
             encoding = model.encode([{"text": text} for text in batch["text"]])
             stream.write(np.concatenate(encoding.ids).tobytes())
             lengths.append(np.asarray([len(row) for row in encoding.ids], dtype=np.int64))
-            targets.append(model.task.targets(batch[column], labels))
+            golds = batch["labels" if model.task.multi_label else "label"]
+            targets.append(model.task.targets(golds, model.labels))
             unknown = encoding.unknown
             counts += [encoding.truncated.sum(), unknown.sum(), encoding.words.sum(), (unknown > 0).sum()]
     flat = np.memmap(into, dtype=np.int32, mode="r")

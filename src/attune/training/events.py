@@ -37,6 +37,10 @@ class Events:
         for listener in self._listeners:
             listener(event)
 
+    def listen(self, listener: Listener) -> None:
+        """Adds one who listens."""
+        self._listeners = (*self._listeners, listener)
+
     def size(self) -> int:
         """Bytes written so far; what a checkpoint remembers."""
         return self.path.stat().st_size if self.path.is_file() else 0

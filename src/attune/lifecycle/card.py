@@ -1,0 +1,57 @@
+"""The card: one page of Markdown that says what a bundle is, how good it is and what it is not for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attune.core.recipe import Recipe
+from attune.evaluation.evaluate import Evaluation
+from attune.model.assemble import Model, cell_of
+
+
+def card(recipe: Recipe, model: Model, evaluation: Evaluation | None, kind: str, notices: Sequence[str]) -> str:
+    """A model card (after Mitchell et al. 2019).
+
+    Args:
+        recipe: The resolved recipe.
+        model: The finished model.
+        evaluation: What was measured, if anything was.
+        kind: On which rows.
+        notices: What a reader should know of the run.
+
+    Returns:
+        Markdown.
+    """
+    cell = cell_of(recipe)
+    names = model.labels.names
+    lines = [
+        f"# {cell.task} by {cell.method} on {model.backbone.checkpoint.name}",
+        "",
+        f"Answers with one of {len(names)} labels"
+        if not model.task.multi_label
+        else f"Answers with any of {len(names)} labels, or none",
+        f"({', '.join(names[:12])}{', …' if len(names) > 12 else ''}).",
+        f"Learned from {sum(model.labels.counts)} labels of `{recipe.data.train}`, seed {recipe.training.seed}.",
+        "",
+        "## How good it is",
+        "",
+    ]
+    lines += figures(evaluation, kind)
+    lines += ["", "## What to know", ""]
+    lines += [f"- {notice}" for notice in notices] or ["- Nothing was noticed during the run."]
+    lines += [
+        "- It answers every text with its labels, also one that has nothing to do with them, unless a label stands for that.",
+        "- Figures hold for rows like the ones measured; audit and evaluate again when the rows change.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def figures(evaluation: Evaluation | None, kind: str) -> list[str]:
+    """A table of figures with intervals, or a line that says there are none."""
+    if evaluation is None:
+        return ["Nothing was measured: there were neither test nor validation rows."]
+    rows = [f"On {evaluation.rows} {kind} rows:", "", f"| metric | value | interval |", "|---|---|---|"]
+    rows += [
+        f"| {name} | {found.value:.4f} | [{found.low:.4f}, {found.high:.4f}] |" for name, found in evaluation.metrics.items()
+    ]
+    return rows

@@ -1,0 +1,117 @@
+"""A bundle or a model judged on labelled rows, beside its baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from attune.backbones.checkpoints import Checkpoint
+from attune.backbones.text import Text, TextOptions
+from attune.core.records import Answers, Input
+from attune.data.table import Table
+from attune.evaluation import baselines
+from attune.model.assemble import Model, length_batches
+
+Embed = Callable[[list[str]], NDArray[np.float32]]
+CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model's answers to a table's rows."""
+
+    answers: Answers
+    texts: list[str]
+    ids: list[str]
+
+
+def judge(model: Model, table: Table, name: str) -> Judged:
+    """Answers every row of a table by the same path as `predict`.
+
+    Args:
+        model: The model, calibrated.
+        table: Labelled rows.
+        name: What to call the model.
+
+    Returns:
+        The answers beside texts and ids.
+    """
+    parts: list[NDArray[np.float32]] = []
+    for batch in table.batches(CHUNK):
+        for found in model.predict([{"text": text} for text in batch["text"]]):
+            assert found.probabilities is not None
+            parts.append(found.probabilities)
+    answers = model.task.answers(name, np.stack(parts), table.labels(), model.labels)
+    return Judged(answers, table.texts(), table.ids())
+
+
+def embedder(checkpoint: Checkpoint) -> Embed:
+    """The untuned backbone as a function from texts to mean-pooled vectors of length one."""
+    backbone = Text(checkpoint, TextOptions(name=checkpoint.name, pooling="mean", max_length=256)).eval()
+
+    @torch.inference_mode()
+    def embed(rows: list[str]) -> NDArray[np.float32]:
+        encoding = backbone.encode([Input(row) for row in rows])
+        result = np.zeros((len(rows), backbone.width), dtype=np.float32)
+        for batch in length_batches([len(row) for row in encoding.ids]):
+            vectors = backbone(backbone.collate([encoding.ids[i] for i in batch]))
+            result[batch] = torch.nn.functional.normalize(vectors, dim=-1).numpy()
+        return result
+
+    return embed
+
+
+def beside(
+    wanted: Sequence[str], model: Model, train: Table, judged: Judged, embed: Embed | None, seed: int
+) -> Iterator[Answers]:
+    """The baselines' answers to the same rows.
+
+    Args:
+        wanted: Names of baselines.
+        model: For task and labels.
+        train: The rows the baselines learn from, as the model did.
+        judged: The model's answers, for their gold.
+        embed: Texts to vectors of the untuned backbone.
+        seed: Seed of what is drawn.
+
+    Yields:
+        One record a baseline.
+    """
+    labels = judged.answers.labels
+    train_gold = model.task.gold(train.labels(), labels)
+    gold = judged.answers.gold
+    if "majority" in wanted:
+        yield baselines.majority(labels, train_gold, gold)
+    if "tfidf" in wanted:
+        yield baselines.tfidf(train.texts(), train_gold, judged.texts, gold, labels, seed=seed)
+    if "zero_shot" in wanted and embed:
+        yield baselines.zero_shot(embed, labels, judged.texts, gold, multi_label=train.multi_label)
+
+
+def temperature(model: Model, logits: NDArray[np.float32], targets: torch.Tensor) -> float:
+    """The temperature that makes log loss on held-out rows smallest (Guo et al. 2017).
+
+    Args:
+        model: For its task.
+        logits: `(N, K)` of rows the model was not trained on.
+        targets: Their targets.
+
+    Returns:
+        A positive number, to six digits.
+    """
+    scores = torch.from_numpy(logits)
+
+    def loss(exponent: float) -> float:
+        scaled = scores / float(np.exp(exponent))
+        if targets.ndim == 2:
+            return float(torch.nn.functional.binary_cross_entropy_with_logits(scaled, targets))
+        return float(torch.nn.functional.cross_entropy(scaled, targets))
+
+    found = minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded", options={"xatol": 1e-4})
+    return round(float(np.exp(found.x)), 6)

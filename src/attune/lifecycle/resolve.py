@@ -1,0 +1,135 @@
+"""Resolving a recipe: every measured or automatic choice becomes an explicit value before the first step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from attune.core.recipe import Recipe
+from attune.errors import DataError
+from attune.model.assemble import Model
+from attune.tasks.heads.linear import choose_l2
+from attune.training.encoded import Encoded
+from attune.training.precision import choose
+
+ROUNDING = 8
+SHORTEST = 64
+ROWS_FOR_L2 = 10_000
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known before the model is put together."""
+
+    fingerprints: Mapping[str, str]
+    checkpoint_sha256: str
+
+
+def threads_here() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def before_model(recipe: Recipe, known: Known) -> Recipe:
+    """Fingerprints and threads.
+
+    Args:
+        recipe: The recipe as given.
+        known: Digests of data and backbone.
+
+    Returns:
+        The recipe with them written in.
+    """
+    recipe = recipe.having("data", fingerprints=dict(known.fingerprints))
+    recipe = recipe.having("backbone", sha256=known.checkpoint_sha256)
+    return recipe.having("training", threads=recipe.training.threads or threads_here())
+
+
+def max_length(longest: int, limit: int) -> int:
+    """Tokens to read: the longest training row, rounded up, at least 64, within the backbone's limit."""
+    rounded = -(-longest // ROUNDING) * ROUNDING
+    return min(max(rounded, SHORTEST), limit)
+
+
+def solved(model: Model) -> bool:
+    """Whether nothing but the head moves and the head is solved, so that there are no steps to take."""
+    return model.method.frozen_below(model.backbone) > model.backbone.layers_count and hasattr(model.head, "fit")
+
+
+def after_encoding(recipe: Recipe, model: Model, rows: Encoded) -> tuple[Recipe, dict[str, Any]]:
+    """Rates, metric, precision, steps and the strength of the head's penalty.
+
+    Args:
+        recipe: With `before_model` done.
+        model: The assembled model.
+        rows: The encoded training rows.
+
+    Returns:
+        The resolved recipe, and what was measured on the way.
+    """
+    options = recipe.training
+    measured: dict[str, Any] = {}
+    metric, _ = model.task.metric(options.metric)
+    changes: dict[str, Any] = {
+        "metric": metric,
+        "learning_rate": options.learning_rate or model.method.rate,
+        "head_learning_rate": options.head_learning_rate or model.method.head_rate,
+    }
+    if options.start == "probe" and solved(model):
+        changes |= {"epochs": 0, "precision": "float32"}
+    elif options.precision == "auto":
+        size = min(options.batch_size, len(rows))
+        sample = np.random.default_rng(options.seed).choice(len(rows), size, replace=False)
+        changes["precision"], measured["seconds_a_step"] = choose(
+            model, rows.rows(sample), rows.targets[torch.from_numpy(sample)]
+        )
+    return recipe.having("training", **changes), measured
+
+
+def l2_of(recipe: Recipe, model: Model, features: np.ndarray[Any, np.dtype[np.float32]], rows: Encoded) -> float:
+    """The strength of the head's penalty: the recipe's, or by cross-validation on at most 10,000 rows."""
+    if recipe.training.probe_l2:
+        return recipe.training.probe_l2
+    draw = np.random.default_rng(recipe.training.seed)
+    chosen = np.sort(draw.permutation(len(rows))[:ROWS_FOR_L2])
+    targets = rows.targets[torch.from_numpy(chosen)]
+    return choose_l2(features[chosen], targets, task_loss(model), len(model.labels.names), seed=recipe.training.seed)
+
+
+def task_loss(model: Model) -> Any:
+    """The task's loss with the labels filled in."""
+    return lambda logits, targets: model.task.loss(logits, targets, model.labels)
+
+
+def refuse_unknown(recipe: Recipe, rows: Encoded, name: str) -> str:
+    """Stops a run whose training rows the backbone cannot read.
+
+    Args:
+        recipe: For `backbone.max_unknown`.
+        rows: The encoded training rows.
+        name: The backbone.
+
+    Returns:
+        A notice where some tokens are unknown; empty where none are.
+
+    Raises:
+        DataError: More tokens are unknown than the recipe allows.
+    """
+    share = rows.unknown / max(rows.words, 1)
+    bound: float = recipe.backbone.max_unknown  # pyright: ignore[reportAttributeAccessIssue] every family has it
+    told = f"{share:.1%} of the training rows' tokens are unknown to {name} ({rows.affected} of {len(rows)} rows affected)"
+    if share > bound:
+        raise DataError(
+            told,
+            where="backbone.max_unknown",
+            expected=f"at most {bound:.1%}",
+            remedy="use a backbone whose tokenizer knows this language and script (for Chinese: a Chinese or multilingual "
+            f"encoder such as bge-small-zh, chinese-roberta or multilingual-e5), or accept it with "
+            f"--set backbone.max_unknown={min(1.0, np.ceil(share * 20) / 20):.2f}",
+        )
+    return told if rows.unknown else ""

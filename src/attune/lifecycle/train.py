@@ -1,0 +1,344 @@
+"""The main job: audit → train → calibrate → evaluate → pack."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attune.core.files import canonical, disk, read_json, whole_file
+from attune.core.recipe import Recipe, parse_toml
+from attune.data.redaction import redact
+from attune.data.sources import fingerprint
+from attune.data.splits import Splits, split
+from attune.data.table import Table
+from attune.errors import DataError, RecipeError
+from attune.evaluation.evaluate import Evaluation, evaluate
+from attune.evaluation.report import report
+from attune.lifecycle import judge, resolve
+from attune.lifecycle.card import card
+from attune.lifecycle.examine import examine
+from attune.model import bundle as bundles
+from attune.model import witness
+from attune.model.assemble import AXES, Model, assemble, cell_of, check
+from attune.model.bundle import Bundle
+from attune.tasks.registry import TASKS
+from attune.training import checkpoint
+from attune.training.encoded import Encoded, encode
+from attune.training.events import Events, Listener
+from attune.training.loop import Loop, Place
+from attune.training.optimiser import moving
+from attune.training.trackers import tracking
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a run is handed from outside: who listens, the clock, and whether to stop."""
+
+    listeners: tuple[Listener, ...] = ()
+    clock: Callable[[], float] = time.time
+    stopping: Callable[[], str] = field(default=lambda: "")
+
+
+class Run:
+    """One training in its folder.
+
+    Args:
+        folder: The run's folder.
+        recipe: The recipe, as given or, for a resume, as resolved.
+        root: The data root.
+        around: Listeners, clock, signals.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, root: Path, around: Surroundings) -> None:
+        self.folder = folder
+        self.recipe = recipe
+        self.root = root
+        self.around = around
+        self.events = Events(folder / "events.jsonl", around.clock, around.listeners)
+        self.notices: list[str] = []
+        self.begun = around.clock()
+
+    def go(self) -> Bundle:
+        """Does the whole job.
+
+        Returns:
+            The bundle, loaded and verified from disk.
+        """
+        files = check(self.recipe, self.root)
+        splits = self._data()
+        task: Any = TASKS.get(cell_of(self.recipe).task)(self.recipe.task)
+        labels = task.labels(splits.train.labels())
+        if splits.validation and (unseen := task.unseen(splits.validation.labels(), labels)):
+            raise unseen_labels(unseen)
+        known = resolve.Known(self._fingerprints(), files.sha256)
+        self.recipe = resolve.before_model(self.recipe, known)
+        torch.set_num_threads(self.recipe.training.threads)
+        model = assemble(self.recipe, files, labels, dropout=self.recipe.training.dropout)
+        rows = encode(model, splits.train, self.folder / "train.ids")
+        held = encode(model, splits.validation, self.folder / "validation.ids") if splits.validation else None
+        self._resolve(model, rows)
+        self._start(model, rows)
+        self._tune(model, rows, held, splits)
+        return self._finish(model, held, splits)
+
+    def _data(self) -> Splits:
+        options = self.recipe.data
+        splits = split(options, self.root, self.folder / "data", multi_label=bool(getattr(self.recipe.task, "multi_label", False)))
+        self.notices += splits.notices
+        examine(splits, options, self.events)
+        return splits
+
+    def _fingerprints(self) -> dict[str, str]:
+        options = self.recipe.data
+        found = {
+            name: fingerprint(name, self.root, options.query if name == options.train else "")
+            for name in (options.train, options.validation, options.test)
+            if name
+        }
+        for name, expected in options.fingerprints.items():
+            if name in found and found[name] != expected:
+                raise DataError(
+                    f"{name} has SHA-256 {found[name]}",
+                    where="data.fingerprints",
+                    expected=f"{expected}, as in the recipe",
+                    remedy="use the data the recipe was resolved with, or delete [data.fingerprints] to train on the new data",
+                )
+        return found
+
+    def _resolve(self, model: Model, rows: Encoded) -> None:
+        name = model.backbone.checkpoint.name
+        notice = resolve.refuse_unknown(self.recipe, rows, name)
+        if rows.truncated:
+            self.notices.append(f"{rows.truncated} of {len(rows)} training rows are longer than {name} reads and were cut")
+        self.notices += [notice] if notice else []
+        if not (self.folder / "recipe.toml").is_file():
+            length = getattr(self.recipe.backbone, "max_length", 0) or resolve.max_length(int(rows.lengths().max()), model.backbone.limit)
+            self.recipe = self.recipe.having("backbone", max_length=length)
+            self.recipe, measured = resolve.after_encoding(self.recipe, model, rows)
+            self.events.write("resolved", **measured)
+        model.backbone.options = self.recipe.backbone
+
+    def _start(self, model: Model, rows: Encoded) -> None:
+        target, start = self.folder / "recipe.toml", self.folder / "start"
+        solve = self.recipe.training.start == "probe" and hasattr(model.head, "fit")
+        if solve and start.is_dir():
+            checkpoint.load_weights(start, model)
+        elif solve:
+            self.events.write("probe", rows=len(rows))
+            features = model.features(rows.rows(range(len(rows))))
+            self.recipe = self.recipe.having("training", probe_l2=resolve.l2_of(self.recipe, model, features, rows))
+            head: Any = model.head
+            head.fit(features, rows.targets, resolve.task_loss(model), self.recipe.training.probe_l2)
+            model.head.to(model.device)
+            checkpoint.save_weights(start, model)
+        if not target.is_file():
+            with whole_file(target) as path:
+                path.write_text(self.recipe.toml(), encoding="utf-8")
+
+    def _tune(self, model: Model, rows: Encoded, held: Encoded | None, splits: Splits) -> None:
+        options = self.recipe.training
+        _, higher = model.task.metric(options.metric)
+        measure = None
+        if held is not None and splits.validation:
+            gold = splits.validation.labels()
+
+            def measure() -> dict[str, float]:
+                return validation_metrics(model, held, gold)
+
+        place = Place(self.folder, self.events, self.around.stopping)
+        with tracking(options.trackers, self.folder, self.recipe) as listener:
+            self.events.listen(listener)
+            Loop(model, rows, options, place, measure, higher).run()
+
+    def _finish(self, model: Model, held: Encoded | None, splits: Splits) -> Bundle:
+        if held is not None:
+            model.temperature = judge.temperature(model, model.logits(held.rows(range(len(held)))), held.targets)
+        table, kind = (splits.test, "test") if splits.test else (splits.validation, "validation")
+        evaluation = self._evaluate(model, splits, table, kind) if table else None
+        source = table or splits.train
+        keep = self.recipe.evaluation.witness == "redacted"
+        target = self.folder / "bundle"
+        digest = bundles.pack(
+            target,
+            model,
+            self.recipe,
+            metrics=headline(evaluation),
+            lineage={
+                "parent": None,
+                "data": dict(self.recipe.data.fingerprints),
+                "splits": splits.digest,
+                "rows": {"train": len(splits.train), "validation": size(splits.validation), "test": size(splits.test)},
+                "measured_on": kind if evaluation else "nothing",
+            },
+            witness_texts=witness.choose(source.texts(0, 5000)) if keep else [],
+            documents={"evaluation.json": evaluation.as_dict()} if evaluation else {},
+            outside=self._outside(model, evaluation, kind),
+        )
+        self.events.write("packed", bundle=str(target), digest=digest)
+        return bundles.load(target, root=self.root)
+
+    def _evaluate(self, model: Model, splits: Splits, table: Table, kind: str) -> Evaluation:
+        self.events.write("evaluating", rows=len(table), split=kind)
+        judged = judge.judge(model, table, cell_of(self.recipe).method)
+        options = self.recipe.evaluation
+        needs_embedding = "zero_shot" in options.baselines
+        embed = judge.embedder(model.backbone.checkpoint) if needs_embedding else None
+        others = list(judge.beside(options.baselines, model, splits.train, judged, embed, options.seed))
+        notices = list(self.notices)
+        if kind == "validation":
+            notices.append("there are no test rows: these figures are of the validation rows, on which choices were made")
+        return evaluate(
+            judged.answers,
+            [redact(text) for text in judged.texts],
+            judged.ids,
+            baselines=others,
+            options=options,
+            notices=notices,
+        )
+
+    def _outside(self, model: Model, evaluation: Evaluation | None, kind: str) -> dict[str, str]:
+        events = self.events.read()
+        facts = run_facts(model, self.around.clock() - self.begun)
+        run = {"data_root": str(self.root.resolve()), "seconds": facts["seconds"], "facts": facts, "notices": self.notices}
+        result = {"run.json": canonical(run), "card.md": card(self.recipe, model, evaluation, kind, self.notices)}
+        if evaluation:
+            shown = {"measured on": f"{kind} rows", **{key.replace("_", " "): str(value) for key, value in facts.items()}}
+            result["report.html"] = report(
+                evaluation,
+                title=f"{cell_of(self.recipe).task}: {cell_of(self.recipe).method} on {model.backbone.checkpoint.name}",
+                recipe_toml=self.recipe.toml(),
+                history=history(events),
+                facts=shown,
+            )
+        return result
+
+
+def unseen_labels(unseen: list[str]) -> DataError:
+    """The error for validation rows with labels that no training row has."""
+    return DataError(
+        f"{len(unseen)} label(s) occur in the validation rows and in no training row: {', '.join(unseen[:10])}",
+        where="data.validation",
+        expected="labels that can be learned",
+        remedy="mend the spelling (`attune audit` lists likely typos), or move such rows to the training file",
+    )
+
+
+def validation_metrics(model: Model, held: Encoded, gold: Sequence[Any]) -> dict[str, float]:
+    """The task's metrics and the mean loss on the validation rows."""
+    logits = torch.from_numpy(model.logits(held.rows(range(len(held)))))
+    total, weight = model.task.loss(logits, held.targets, model.labels)
+    answers = model.task.answers("validation", model.task.probabilities(logits), gold, model.labels)
+    return {**model.task.metrics(answers), "loss": float(total.sum() / weight.sum())}
+
+
+def headline(evaluation: Evaluation | None) -> dict[str, dict[str, float]]:
+    """Figures for the manifest: value, low, high."""
+    if evaluation is None:
+        return {}
+    return {
+        name: {"value": round(found.value, 6), "low": round(found.low, 6), "high": round(found.high, 6)}
+        for name, found in evaluation.metrics.items()
+    }
+
+
+def size(table: Table | None) -> int:
+    """Rows of a table that may not be there."""
+    return len(table) if table else 0
+
+
+def run_facts(model: Model, seconds: float) -> dict[str, Any]:
+    """What a run cost: seconds, peak memory, parameters moved."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    moved = sum(parameter.numel() for _, parameter in moving(model))
+    return {
+        "seconds": round(seconds, 1),
+        "peak_memory_mib": round(peak / 2**20),
+        "moved_parameters": moved,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+
+
+def history(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row an epoch: training loss, and what was measured on the validation rows."""
+    rows: dict[int, dict[str, Any]] = {}
+    for event in events:
+        if event["event"] in ("epoch", "validation"):
+            kept = {key: value for key, value in event.items() if key not in ("event", "time", "best")}
+            rows.setdefault(event["epoch"], {}).update(kept)
+    return [rows[epoch] for epoch in sorted(rows)]
+
+
+def train(recipe: Recipe, root: Path, out: Path, around: Surroundings | None = None) -> Bundle:
+    """Trains a recipe in a new run folder.
+
+    Args:
+        recipe: The recipe.
+        root: Folder that file names in it are relative to.
+        out: The run's folder; must not hold a run.
+        around: Listeners, clock and signals.
+
+    Returns:
+        The bundle at `out/bundle`.
+
+    Raises:
+        RecipeError: `out` is taken.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise RecipeError(
+            f"{out} is not empty",
+            where="--out",
+            expected="a new folder",
+            remedy=f"choose another, or go on with --resume {out}",
+        )
+    check(recipe, root)
+    with disk(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with whole_file(out / "start.json") as path:
+            path.write_text(canonical({"data_root": str(root.resolve()), "recipe": recipe.toml()}), encoding="utf-8")
+        return attempt(Run(out, recipe, root, around or Surroundings()))
+
+
+def attempt(run: Run) -> Bundle:
+    """Runs; a failure before the first step leaves no folder behind."""
+    try:
+        return run.go()
+    except Exception:
+        if not (run.folder / "recipe.toml").is_file():
+            shutil.rmtree(run.folder, ignore_errors=True)
+        raise
+
+
+def resume(folder: Path, around: Surroundings | None = None) -> Bundle:
+    """Goes on with a run that was stopped or killed.
+
+    Args:
+        folder: The run's folder.
+        around: Listeners, clock and signals.
+
+    Returns:
+        The bundle at `folder/bundle`; the same as if the run had never stopped.
+
+    Raises:
+        RecipeError: There is no run in that folder.
+    """
+    start = folder / "start.json"
+    if not start.is_file():
+        raise RecipeError(
+            "no run there to resume", where=str(folder), expected="the folder of an earlier `attune train --out`",
+            remedy="start one with `attune train RECIPE --out FOLDER`",
+        )  # fmt: skip
+    if (folder / "bundle" / "manifest.json").is_file():
+        return bundles.load(folder / "bundle", root=Path(read_json(start)["data_root"]))
+    begun = read_json(start)
+    resolved = folder / "recipe.toml"
+    text = resolved.read_text(encoding="utf-8") if resolved.is_file() else begun["recipe"]
+    recipe = parse_toml(text, AXES, where=str(resolved))
+    with disk(folder):
+        return Run(folder, recipe, Path(begun["data_root"]), around or Surroundings()).go()

@@ -1,0 +1,81 @@
+"""Curves for TensorBoard and Weights & Biases as well, through accelerate's trackers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
+
+from attune.core.recipe import Recipe
+from attune.errors import MachineError
+from attune.training.events import Listener
+
+PROJECT = "attune"
+
+
+def require(module: str, extra: str) -> None:
+    """Refuses with the install command where an extra's module is not installed.
+
+    Args:
+        module: What is imported.
+        extra: The extra that brings it.
+
+    Raises:
+        MachineError: It is not installed.
+    """
+    if find_spec(module) is None:
+        raise MachineError(
+            f"{module} is not installed", expected=f"the extra {extra!r}", remedy=f"pip install 'attune[{extra}]'"
+        )
+
+
+@contextlib.contextmanager
+def tracking(names: Sequence[str], folder: Path, recipe: Recipe) -> Iterator[Listener]:
+    """A listener that passes figures on to trackers.
+
+    Args:
+        names: `tensorboard`, `wandb`.
+        folder: The run's folder; TensorBoard writes under it, Weights & Biases too (offline where WANDB_MODE says so).
+        recipe: Shown by the trackers as configuration.
+
+    Yields:
+        The listener; it does nothing where no tracker is wanted.
+    """
+    trackers = [open_tracker(name, folder) for name in names]
+    for tracker in trackers:
+        tracker.start()
+        tracker.store_init_configuration(flat(recipe))
+    try:
+        yield lambda event: pass_on(event, trackers)
+    finally:
+        for tracker in trackers:
+            tracker.finish()
+
+
+def open_tracker(name: str, folder: Path) -> GeneralTracker:
+    """One of accelerate's trackers, writing under the run's folder."""
+    require(name, "trackers")
+    if name == "tensorboard":
+        return TensorBoardTracker(PROJECT, logging_dir=str(folder / "tensorboard"))
+    return WandBTracker(PROJECT, dir=str(folder))
+
+
+def pass_on(event: Mapping[str, Any], trackers: Sequence[GeneralTracker]) -> None:
+    """Sends an event's figures to every tracker, at the event's step."""
+    kept = {key: value for key, value in event.items() if isinstance(value, int | float) and key not in ("step", "time")}
+    if "step" in event and kept:
+        for tracker in trackers:
+            tracker.log(kept, step=int(event["step"]))
+
+
+def flat(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as `section.key` to plain values."""
+    return {
+        f"{section}.{key}": value if isinstance(value, int | float | str | bool) else str(value)
+        for section, table in recipe.model_dump(mode="json").items()
+        for key, value in table.items()
+    }
