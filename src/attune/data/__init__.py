@@ -1,1 +1,1 @@
-"""Rows on their way in: sources, columns, splits, audit, redaction."""
+"""Sources, schema, splits, audit and redaction; no torch here."""

@@ -1,0 +1,342 @@
+"""Which row goes to which split: ranked by hash within a class, by group, or by time."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attune.data.external import HashSort, Records, groups, keys, normalised, scratch_array
+from attune.data.table import Table
+from attune.errors import DataError, Problem
+
+TRAIN, VALIDATION, TEST, LEFT_OUT, UNSET = 0, 1, 2, 3, 255
+NAMES = ("train", "validation", "test", "left_out")
+CHUNK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares to cut: `test` of all rows, then `validation` of the rest. 0 where nothing is cut."""
+
+    test: float
+    validation: float
+
+    def quotas(self, count: int) -> tuple[int, int]:
+        """How many of `count` rows go to test and to validation; at least one each where one row stays for train.
+
+        Args:
+            count: Rows, of a class or in all.
+
+        Returns:
+            Rows for test and for validation.
+        """
+        test = min(max(round(count * self.test), 1), max(count - 1, 0)) if self.test else 0
+        rest = count - test
+        validation = min(max(round(rest * self.validation), 1), max(rest - 1, 0)) if self.validation else 0
+        return test, validation
+
+
+def class_counts(table: Table) -> dict[str, int]:
+    """How often each label occurs.
+
+    Args:
+        table: Rows with labels.
+
+    Returns:
+        Counts by label, in order of first occurrence; rows with several labels count for each.
+    """
+    counts: dict[str, int] = {}
+    name = "labels" if table.multi_label else "label"
+    for batch in table.arrow():
+        column = batch.column(name)
+        flat = column.flatten() if table.multi_label else column
+        for entry in flat.value_counts().to_pylist():
+            counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
+    return counts
+
+
+def representative(labels: str | Sequence[str], counts: dict[str, int]) -> str:
+    """The label a row is stratified by: its rarest.
+
+    Args:
+        labels: The row's label or labels.
+        counts: How often each occurs.
+
+    Returns:
+        A label; empty where the row has none.
+    """
+    return labels if isinstance(labels, str) else min(labels, key=lambda label: (counts[label], label), default="")
+
+
+def stratified(table: Table, assigned: NDArray[np.uint8], shares: Shares, seed: int, scratch: Path) -> None:
+    """Cuts within classes: rows are ranked by a seeded hash of their text, the lowest go to test, then validation.
+
+    Rows with equal texts stay together; a row added later moves no other but at the margin.
+
+    Args:
+        table: `N` rows.
+        assigned: `(N,)` split of each row, `UNSET` where it is to be chosen; filled in place.
+        shares: What to cut.
+        seed: Of the hash.
+        scratch: Folder for temporary files.
+    """
+    counts = class_counts(table)
+    codes: dict[str, int] = {}
+    order = HashSort(scratch / "ranks", [("row", "<i8"), ("code", "<i4")])
+    sizes: dict[int, int] = {}
+    start = 0
+    for columns in table.batches():
+        labels = columns["labels" if table.multi_label else "label"]
+        code = [codes.setdefault(representative(label, counts), len(codes)) for label in labels]
+        for one in code:
+            sizes[one] = sizes.get(one, 0) + 1
+        rows = np.arange(start, start + len(code))
+        order.add(keys([normalised(text) for text in columns["text"]], seed), row=rows, code=code)
+        start += len(code)
+    quotas = {code: shares.quotas(size) for code, size in sizes.items()}
+    taken = {code: [0, 0] for code in sizes}
+    _count_known(order, assigned, taken)
+    for records in order.ranges():
+        _fill(records, assigned, quotas, taken)
+
+
+def _count_known(order: HashSort, assigned: NDArray[np.uint8], taken: dict[int, list[int]]) -> None:
+    for records in order.ranges():
+        sides = assigned[records["row"]]
+        for side, place in ((TEST, 0), (VALIDATION, 1)):
+            codes, counts = np.unique(records["code"][sides == side], return_counts=True)
+            for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
+                taken[code][place] += count
+
+
+def _fill(
+    records: Records, assigned: NDArray[np.uint8], quotas: dict[int, tuple[int, int]], taken: dict[int, list[int]]
+) -> None:
+    starts, sizes = groups(records)
+    rows, codes = records["row"], records["code"].tolist()
+    known = assigned[rows]
+    chosen = known.copy()
+    for start, size in zip(starts.tolist(), sizes.tolist(), strict=True):
+        side = _known_side(known[start : start + size])
+        if side == UNSET:
+            side = _room(codes[start : start + size], quotas, taken)
+        for place in range(start, start + size):
+            if chosen[place] == UNSET:
+                chosen[place] = side
+                if side in (TEST, VALIDATION):
+                    taken[codes[place]][0 if side == TEST else 1] += 1
+    assigned[rows] = chosen
+
+
+def _known_side(sides: NDArray[np.uint8]) -> int:
+    """Where rows with this text already are; of several places the one furthest from training."""
+    known = sides[sides <= TEST]
+    return int(known.max()) if len(known) else UNSET
+
+
+def _room(codes: list[int], quotas: dict[int, tuple[int, int]], taken: dict[int, list[int]]) -> int:
+    for place, side in ((0, TEST), (1, VALIDATION)):
+        if all(taken[code][place] + codes.count(code) <= quotas[code][place] for code in set(codes)):
+            return side
+    return TRAIN
+
+
+def grouped(table: Table, assigned: NDArray[np.uint8], shares: Shares, seed: int, scratch: Path) -> None:
+    """Cuts whole groups, ranked by a seeded hash of the group, until the shares are reached.
+
+    Args:
+        table: `N` rows with a group column.
+        assigned: `(N,)` split of each row, `UNSET` where it is to be chosen; filled in place.
+        shares: What to cut.
+        seed: Of the hash.
+        scratch: Folder for temporary files.
+
+    Raises:
+        DataError: If there are fewer groups than splits.
+    """
+    order = HashSort(scratch / "ranks", [("row", "<i8")])
+    start = 0
+    for columns in table.batches():
+        count = len(columns["group"])
+        order.add(keys(columns["group"], seed), row=np.arange(start, start + count))
+        start += count
+    quotas = shares.quotas(len(table))
+    taken = [_count(assigned, TEST), _count(assigned, VALIDATION)]
+    found = [int(bool(taken[0])), int(bool(taken[1])), 0]
+    for records in order.ranges():
+        starts, sizes = groups(records)
+        for first, size in zip(starts.tolist(), sizes.tolist(), strict=True):
+            rows = records["row"][first : first + size]
+            side = _known_side(assigned[rows])
+            if side == UNSET:
+                side = _group_side(size, quotas, taken)
+                if side != TRAIN:
+                    taken[0 if side == TEST else 1] += size
+            found[{TEST: 0, VALIDATION: 1, TRAIN: 2}[side]] += 1
+            assigned[rows] = side
+    if any(quota and not there for quota, there in zip((*quotas, 1), found, strict=True)):
+        raise DataError(
+            f"{sum(found)} groups cannot be cut into the splits asked for",
+            where="data.group",
+            expected="several groups for each split, none holding most of the rows",
+            remedy="choose another group column, give split files, or set a share to 0",
+        )
+
+
+def _group_side(size: int, quotas: tuple[int, int], taken: list[int]) -> int:
+    for place, side in ((0, TEST), (1, VALIDATION)):
+        room = quotas[place] - taken[place]
+        if room > 0 and (size <= room * 1.2 + 1):
+            return side
+    return TRAIN
+
+
+def by_time(table: Table, assigned: NDArray[np.uint8], shares: Shares, scratch: Path) -> None:
+    """Cuts by time: the newest rows are test, those before them validation. Rows of one moment stay together.
+
+    Args:
+        table: `N` rows with a time column.
+        assigned: `(N,)` split of each row, `UNSET` where it is to be chosen; filled in place.
+        shares: What to cut.
+        scratch: Folder for temporary files.
+
+    Raises:
+        DataError: If times are not numbers or ISO 8601, or all the same.
+    """
+    times = _times(table, scratch)
+    quotas = shares.quotas(len(table))
+    for quota, side in zip(quotas, (TEST, VALIDATION), strict=True):
+        wanted = quota - _count(assigned, side)
+        if quota and wanted > 0:
+            threshold = _threshold(times, assigned, wanted)
+            for part in _parts(len(table)):
+                free = assigned[part] == UNSET
+                assigned[part][free & (times[part] >= threshold)] = side
+        if quota and not _count(assigned, side):
+            raise DataError(
+                "too many rows of one moment to cut by time",
+                where="data.time",
+                expected="times that differ",
+                remedy="name a finer time column, or cut by another rule in data.split",
+            )
+    for part in _parts(len(table)):
+        assigned[part][assigned[part] == UNSET] = TRAIN
+
+
+def _parts(length: int) -> list[slice]:
+    return [slice(start, min(start + CHUNK, length)) for start in range(0, length, CHUNK)]
+
+
+def _count(assigned: NDArray[np.uint8], side: int) -> int:
+    return sum(int(np.count_nonzero(assigned[part] == side)) for part in _parts(len(assigned)))
+
+
+def _times(table: Table, scratch: Path) -> NDArray[np.uint64]:
+    """Times as integers of the same order, in a file."""
+    times = scratch_array(scratch / "times", len(table), "<u8")
+    problems: list[Problem] = []
+    start = 0
+    for columns in table.batches():
+        parsed = np.zeros(len(columns["time"]))
+        for index, value in enumerate(columns["time"]):
+            try:
+                parsed[index] = seconds(value)
+            except ValueError:
+                where = f"{columns['file'][index]}:{columns['line'][index]}"
+                problems.append(Problem(f"{value!r} is no time", where, "time"))
+        bits = parsed.view(np.int64)
+        ordered = np.where(bits < 0, ~bits, bits | np.int64(-(1 << 63)))
+        times[start : start + len(parsed)] = ordered.view(np.uint64)
+        start += len(parsed)
+    if problems:
+        raise DataError(
+            f"{len(problems)} rows without a time that can be read",
+            where="data.time",
+            expected="ISO 8601 (2026-01-31T12:00:00) or a number",
+            remedy="mend these rows",
+            problems=problems,
+        )
+    return times
+
+
+def seconds(value: str) -> float:
+    """A time as a number.
+
+    Args:
+        value: A number, or ISO 8601; without a zone it counts as UTC.
+
+    Returns:
+        The number, or seconds since 1970.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    try:
+        number = float(value)
+    except ValueError:
+        moment = datetime.datetime.fromisoformat(value.strip().replace("/", "-"))
+        number = (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+    if number != number or number in (float("inf"), float("-inf")):
+        raise ValueError(value)
+    return number + 0.0
+
+
+def _threshold(times: NDArray[np.uint64], assigned: NDArray[np.uint8], wanted: int) -> np.uint64:
+    """The smallest time from which on at most `wanted` free rows remain, found by halving."""
+
+    def newer(limit: int) -> int:
+        parts = _parts(len(times))
+        return sum(int(np.count_nonzero((assigned[p] == UNSET) & (times[p] >= np.uint64(limit)))) for p in parts)
+
+    low, high = 0, (1 << 64) - 1
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if newer(middle) <= wanted else (middle + 1, high)
+    return np.uint64(low)
+
+
+def leave_out(table: Table, assigned: NDArray[np.uint8], scratch: Path) -> int:
+    """Leaves out of training (then validation) what equals a row further from it, where the cut could not prevent it.
+
+    Args:
+        table: `N` rows.
+        assigned: `(N,)` split of each row; changed in place to `LEFT_OUT`.
+        scratch: Folder for temporary files.
+
+    Returns:
+        How many rows were left out.
+    """
+    order = HashSort(scratch / "texts", [("row", "<i8")])
+    start = 0
+    for columns in table.batches():
+        count = len(columns["text"])
+        order.add(keys([normalised(text) for text in columns["text"]]), row=np.arange(start, start + count))
+        start += count
+    left = 0
+    for group in order.repeated():
+        sides = assigned[group["row"]]
+        less = sides < sides.max()
+        if less.any():
+            assigned[group["row"][less]] = LEFT_OUT
+            left += int(less.sum())
+    return left
+
+
+def sides_of(columns: dict[str, list[Any]], assigned: NDArray[np.uint8], start: int) -> list[str]:
+    """Split names of a batch of rows.
+
+    Args:
+        columns: The batch.
+        assigned: Splits of all rows.
+        start: Number of the batch's first row.
+
+    Returns:
+        One name a row.
+    """
+    return [NAMES[side] for side in assigned[start : start + len(columns["id"])]]

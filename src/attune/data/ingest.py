@@ -1,0 +1,277 @@
+"""A source to a table: columns mapped, every row checked, every bad row collected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from attune.core.recipe import DataOptions
+from attune.data import rows, table
+from attune.data.batches import FILE, LINE, values
+from attune.data.external import HashSort, keys, scratch_array
+from attune.data.files import workplace
+from attune.data.sources import is_flat, scan, shown
+from attune.data.table import Table
+from attune.errors import DataError, Problem, nearest
+
+MOST_PROBLEMS = 10_000
+"""Reading stops at so many bad rows: past that the file is not what the recipe takes it for."""
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """A table and what is worth knowing about its making.
+
+    Attributes:
+        table: The rows.
+        notices: One sentence each.
+    """
+
+    table: Table
+    notices: list[str]
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Which columns matter and what the rows must be.
+
+    Attributes:
+        name: What to call the source.
+        columns: Column names of the source by `text`, `label`, `id`, `group` and `time`; absent ones are not mapped.
+        multi_label: Whether rows have a list of labels.
+        separator: What separates several labels in one cell.
+        flat: Whether the format knows nothing but text.
+        keep_empty: Whether rows without text are kept.
+    """
+
+    name: str
+    columns: dict[str, str]
+    multi_label: bool
+    separator: str
+    flat: bool
+    keep_empty: bool
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of the table to be."""
+        return table.schema(
+            multi_label=self.multi_label,
+            labelled="label" in self.columns,
+            group="group" in self.columns,
+            time="time" in self.columns,
+        )
+
+
+def ingest(
+    location: str,
+    root: Path,
+    options: DataOptions,
+    *,
+    multi_label: bool,
+    labelled: bool = True,
+    into: Path,
+    keep_empty: bool = False,
+) -> Ingested:
+    """Reads a source into a table.
+
+    Args:
+        location: File, folder or SQLAlchemy URL; relative to `root`.
+        root: The data root.
+        options: Which columns matter; also query, encoding and label separator.
+        multi_label: Whether rows have a list of labels.
+        labelled: Whether the label column is read.
+        into: The table's file.
+        keep_empty: Keep rows without text, with an empty one, for an audit to report.
+
+    Returns:
+        The table and notices.
+
+    Raises:
+        DataError: If the source cannot be read, a column is unknown, there are no rows, or rows are bad; all bad
+            rows are in its `problems` (reading stops at 10,000). Nothing is left behind then.
+    """
+    mapping = Mapping(
+        name=shown(location),
+        columns=_columns(options, labelled),
+        multi_label=multi_label,
+        separator=options.label_separator,
+        flat=is_flat(location, root),
+        keep_empty=keep_empty,
+    )
+    problems: list[Problem] = []
+    seen = rows.Seen()
+    batches = scan(location, root, query=options.query, encoding=options.encoding, problems=problems)
+    with workplace(into.parent) as scratch:
+        order = HashSort(scratch / "keys", [("row", "<i8")])
+        raw = Table.write(scratch / "rows.arrow", mapping.schema, _good(batches, mapping, order, problems, seen))
+        problems.extend(seen.fractions if not seen.words else [])
+        if "id" in mapping.columns and len(problems) < MOST_PROBLEMS:
+            problems.extend(_repeated_ids(order, raw, mapping.columns["id"]))
+        _refuse(problems, seen, mapping)
+        if "id" in mapping.columns:
+            (scratch / "rows.arrow").replace(into)
+            made = Table(into)
+        else:
+            made = Table.write(into, mapping.schema, _with_ids(raw, order, scratch))
+    return Ingested(made, _notices(seen, mapping))
+
+
+def _columns(options: DataOptions, labelled: bool) -> dict[str, str]:
+    wanted = {"text": options.text, "id": options.id, "group": options.group, "time": options.time}
+    wanted |= {"label": options.label} if labelled else {}
+    return {role: name for role, name in wanted.items() if name}
+
+
+def _refuse(problems: list[Problem], seen: rows.Seen, mapping: Mapping) -> None:
+    if problems:
+        more = "; reading stopped there" if len(problems) >= MOST_PROBLEMS else ""
+        raise DataError(
+            f"{len(problems)} bad {'row' if len(problems) == 1 else 'rows'}, {seen.rows} good ones{more}",
+            where=mapping.name,
+            expected=_expected(mapping),
+            remedy="mend or remove the rows below"
+            + (", or name the encoding in data.encoding" if any("decode" in p.found for p in problems) else ""),
+            problems=problems,
+        )
+    if not seen.rows:
+        raise DataError("no rows", where=mapping.name, expected=_expected(mapping), remedy="name a source with rows")
+
+
+def _expected(mapping: Mapping) -> str:
+    column = mapping.columns.get("label")
+    if column is None:
+        return f"text in {mapping.columns['text']!r}"
+    form = f"a list of labels, or labels joined by {mapping.separator!r}," if mapping.multi_label else "a label"
+    return f"text in {mapping.columns['text']!r} and {form} in {column!r}"
+
+
+def _known(batch: pa.RecordBatch, mapping: Mapping) -> None:
+    columns = [name for name in batch.schema.names if name not in {LINE, FILE}]
+    for role, name in mapping.columns.items():
+        if name not in columns:
+            raise DataError(
+                f"unknown column {name!r}",
+                where=f"{mapping.name}, data.{role}",
+                expected="a column of the source",
+                remedy=nearest(name, columns),
+            )
+
+
+def _good(
+    batches: Iterator[pa.RecordBatch], mapping: Mapping, order: HashSort, problems: list[Problem], seen: rows.Seen
+) -> Iterator[pa.RecordBatch]:
+    """Good rows as record batches; their keys go to `order`, bad ones to `problems`."""
+    first = True
+    for batch in batches:
+        if first:
+            _known(batch, mapping)
+            first = False
+        columns = _check(batch, mapping, problems, seen)
+        count = len(columns["text"])
+        if count:
+            names = columns["id"] if "id" in mapping.columns else _contents(columns)
+            hashes = keys(names)
+            order.add(hashes, row=np.arange(seen.rows - count, seen.rows))
+            yield pa.RecordBatch.from_pydict(columns, schema=mapping.schema)
+        if len(problems) >= MOST_PROBLEMS:
+            return
+
+
+def _contents(columns: dict[str, list[Any]]) -> list[str]:
+    labels = columns.get("labels") or columns.get("label") or [None] * len(columns["text"])
+    return [rows.content_key(text, label) for text, label in zip(columns["text"], labels, strict=True)]
+
+
+def _check(batch: pa.RecordBatch, mapping: Mapping, problems: list[Problem], seen: rows.Seen) -> dict[str, list[Any]]:
+    lines: list[int] = values(batch, LINE)
+    files: list[str | None] = values(batch, FILE)
+    readers = _readers(mapping, seen)
+    cells = {role: values(batch, mapping.columns[role]) for role in readers}
+    columns: dict[str, list[Any]] = {name: [] for name in mapping.schema.names}
+    label_role = "labels" if mapping.multi_label else "label"
+    for index, line in enumerate(lines):
+        file = files[index] or mapping.name
+        where = f"{file}:{line}"
+        before = len(problems)
+        row: dict[str, Any] = {"id": "", "file": file, "line": line}
+        for role, read in readers.items():
+            value = rows.collect(partial(read, cells[role][index]), where, mapping.columns[role], problems)
+            row[label_role if role == "label" else role] = value
+        if len(problems) > before:
+            continue
+        _watch(row, where, mapping, seen)
+        for name, column in columns.items():
+            column.append(row[name])
+    return columns
+
+
+def _readers(mapping: Mapping, seen: rows.Seen) -> dict[str, Callable[[Any], Any]]:
+    readers: dict[str, Callable[[Any], Any]] = {
+        "text": partial(rows.text_of, keep_empty=mapping.keep_empty),
+        "label": partial(rows.labels_of, separator=mapping.separator, seen=seen)
+        if mapping.multi_label
+        else partial(rows.label_of, seen=seen),
+        "id": partial(rows.key_of, what="id"),
+        "group": partial(rows.key_of, what="group"),
+        "time": partial(rows.key_of, what="time"),
+    }
+    return {role: readers[role] for role in readers if role in mapping.columns}
+
+
+def _watch(row: dict[str, Any], where: str, mapping: Mapping, seen: rows.Seen) -> None:
+    seen.rows += 1
+    if len(row["text"]) > rows.LONG:
+        seen.long_count += 1
+        if len(seen.long) < 3:
+            seen.long.append(f"{where} ({len(row['text']):,} characters)")
+    if mapping.flat and "label" in mapping.columns:
+        for label in row["labels"] if mapping.multi_label else [row["label"]]:
+            rows.watch_numbers(label, where, mapping.columns["label"], seen)
+
+
+def _repeated_ids(order: HashSort, raw: Table, column: str) -> list[Problem]:
+    problems: list[Problem] = []
+    for group in order.repeated():
+        found = raw.select(group["row"][: MOST_PROBLEMS + 1])
+        first = found[0]
+        for row in found[1:]:
+            said = f"id {row['id']!r} is already on {first['file']}:{first['line']}"
+            problems.append(Problem(said, f"{row['file']}:{row['line']}", column))
+        if len(problems) >= MOST_PROBLEMS:
+            break
+    return problems
+
+
+def _with_ids(raw: Table, order: HashSort, scratch: Path) -> Iterator[pa.RecordBatch]:
+    """Rows with ids from their content: its hash, and for a repeated row which one it is."""
+    occurrence = scratch_array(scratch / "occurrence", len(raw), "<u4")
+    for group in order.repeated():
+        occurrence[group["row"]] = np.arange(len(group), dtype=np.uint32)
+    start = 0
+    for batch in raw.arrow():
+        hashes = keys(_contents(batch.to_pydict()))
+        ids = [
+            f"{int(high):016x}{int(low):016x}" + (f"-{which}" if which else "")
+            for (high, low), which in zip(hashes, occurrence[start : start + len(hashes)], strict=True)
+        ]
+        start += len(hashes)
+        yield batch.set_column(0, "id", pa.array(ids, pa.string()))
+
+
+def _notices(seen: rows.Seen, mapping: Mapping) -> list[str]:
+    notices: list[str] = []
+    whole = seen.whole or (seen.numbers if not seen.words else 0)
+    if whole:
+        notices.append(f"{mapping.name}: {whole:,} labels are whole numbers and were read as text")
+    if seen.truths:
+        notices.append(f"{mapping.name}: {seen.truths:,} labels are truth values and were read as 'true' and 'false'")
+    if seen.long_count:
+        places = ", ".join(seen.long)
+        notices.append(f"{mapping.name}: {seen.long_count:,} rows have more than {rows.LONG:,} characters: {places}")
+    return notices

@@ -1,0 +1,102 @@
+"""Figures in words a reader need not look up."""
+
+from __future__ import annotations
+
+from attune.evaluation.intervals import Difference, Interval
+from attune.tasks.metrics import HIGHER_IS_BETTER
+
+TITLES = {
+    "accuracy": "Accuracy",
+    "subset_accuracy": "Subset accuracy",
+    "macro_f1": "Macro F1",
+    "micro_f1": "Micro F1",
+    "weighted_f1": "Weighted F1",
+    "mcc": "MCC",
+    "average_precision": "Average precision",
+    "micro_average_precision": "Micro average precision",
+    "log_loss": "Log loss",
+    "ece": "Calibration error",
+}
+
+MEANINGS = {
+    "accuracy": "share of rows answered right",
+    "subset_accuracy": "share of rows whose whole set of labels is right",
+    "macro_f1": "F1 averaged over labels, each counting alike",
+    "micro_f1": "F1 over all decisions pooled",
+    "weighted_f1": "F1 averaged over labels by their rows",
+    "mcc": "Matthews' correlation of gold and answer; 0 is chance",
+    "average_precision": "area under precision and recall, averaged over labels",
+    "micro_average_precision": "area under precision and recall, all labels in one ranking",
+    "log_loss": "surprise at the gold label, in nats; lower is better",
+    "ece": "mean gap between confidence and accuracy, 15 bins; lower is better",
+}
+
+PLAIN = ("mcc", "log_loss")
+"""Metrics that are not shares, and are not said in per cent."""
+
+SIGNIFICANT = 0.05
+"""A difference with a smaller p, and an interval without zero, is called real."""
+
+
+def figure(name: str, value: float) -> str:
+    """A metric's value: per cent with one digit, or three decimals."""
+    return f"{value:.3f}" if name in PLAIN else f"{100 * value:.1f}"
+
+
+def unit(name: str) -> str:
+    """What follows the figure."""
+    return "" if name in PLAIN else "%"
+
+
+def span(name: str, interval: Interval | Difference) -> str:
+    """The bounds of an interval: `[92.1, 94.0]`."""
+    return f"[{figure(name, interval.low)}, {figure(name, interval.high)}]"
+
+
+def p_value(p: float) -> str:
+    """A p-value as printed: `p = 0.012`, `p < 0.001`."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def is_real(difference: Difference) -> bool:
+    """Whether a difference is unlikely to be chance: p below 0.05, and an interval without zero."""
+    return difference.p < SIGNIFICANT and (difference.low > 0 or difference.high < 0)
+
+
+def direction(name: str, difference: Difference) -> str:
+    """`better`, `worse`, or `even` where the difference may be chance."""
+    if not is_real(difference):
+        return "even"
+    return "better" if (difference.value > 0) == HIGHER_IS_BETTER[name] else "worse"
+
+
+def verdict(name: str, difference: Difference, other: str) -> str:
+    """What a paired test says, in one clause.
+
+    Args:
+        name: The metric.
+        difference: The first figure less the other.
+        other: Who is compared with.
+
+    Returns:
+        For example "better than tfidf by 4.1 points [3.0, 5.2], p < 0.001".
+    """
+    low, high = sorted((difference.low, difference.high))
+    said = direction(name, difference)
+    measure = "points " if name not in PLAIN else ""
+    if said == "even":
+        return (
+            f"no clear difference from {other}: {signed(name, difference.value)} {measure}"
+            f"[{signed(name, low)}, {signed(name, high)}], {p_value(difference.p)}"
+        )
+    if difference.value < 0:
+        low, high = -high, -low
+    size = figure(name, abs(difference.value))
+    bounds = f"[{figure(name, low)}, {figure(name, high)}]"
+    return f"{said} than {other} by {size} {measure}{bounds}, {p_value(difference.p)}"
+
+
+def signed(name: str, value: float) -> str:
+    """A difference with its sign, a true minus."""
+    text = figure(name, abs(value))
+    return text if not float(text) else f"{'+' if value > 0 else '−'}{text}"

@@ -1,0 +1,196 @@
+"""What the figures of a classification are, by scikit-learn's definitions.
+
+Macro and weighted averages run over the labels that occur in `gold` or in `chosen`: scikit-learn's own rule for
+class names, kept for label indices too, so that a label the rows never meet neither helps nor hurts. Precision,
+recall and F1 without a case count as zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, matthews_corrcoef
+
+from attune.core.records import Answers
+from attune.errors import DataError
+
+Floats = NDArray[np.float64]
+
+BINS = 15
+"""Equal-width bins of confidence, as in Guo et al., On Calibration of Modern Neural Networks, 2017."""
+
+SMALLEST = 1e-15
+"""Probabilities are clipped here before the logarithm, as scikit-learn long did."""
+
+NAMES: dict[bool, tuple[str, ...]] = {
+    False: ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "mcc", "log_loss", "ece"),
+    True: (
+        "subset_accuracy",
+        "micro_f1",
+        "macro_f1",
+        "weighted_f1",
+        "average_precision",
+        "micro_average_precision",
+        "log_loss",
+        "ece",
+    ),
+}
+"""Every metric, by whether the task is multi-label."""
+
+HEADLINE: dict[bool, tuple[str, ...]] = {
+    False: ("accuracy", "macro_f1"),
+    True: ("macro_f1", "micro_f1", "average_precision"),
+}
+"""The metrics shown first, by whether the task is multi-label. The first of them is the one that is tested."""
+
+HIGHER_IS_BETTER: dict[str, bool] = {
+    name: name not in ("log_loss", "ece") for name in sorted({*NAMES[False], *NAMES[True]})
+}
+"""Which way is up."""
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One bin of confidence: how sure the answers in it were, and how often they were right."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+def classification_metrics(answers: Answers) -> dict[str, float]:
+    """Every metric of a set of answers.
+
+    Log loss is the mean over rows of `-ln p(gold)`; multi-label, the mean binary cross-entropy over rows and labels.
+    ECE is the expected calibration error of Guo et al. (2017) over 15 equal-width bins of the probability of the
+    chosen label; multi-label, of every label's probability. Average precision is the macro mean over labels that
+    occur in gold, `average_precision_score`'s step-wise sum; `micro_average_precision` ranks all rows and labels in
+    one list.
+
+    Args:
+        answers: Gold, probabilities and choices of N rows, N > 0.
+
+    Returns:
+        The metrics named in `NAMES`, each a plain float.
+
+    Raises:
+        DataError: There are no rows, or the shapes do not fit each other.
+    """
+    checked(answers)
+    gold, chosen = answers.gold, answers.chosen
+    right = float(accuracy_score(gold, chosen))
+    result = {"subset_accuracy" if answers.multi_label else "accuracy": right}
+    occurring = present(answers)
+    for average in ("macro", "micro", "weighted"):
+        result[f"{average}_f1"] = f1(gold, chosen, occurring, average)
+    if answers.multi_label:
+        result |= ranking(answers)
+    else:
+        result["mcc"] = float(matthews_corrcoef(gold, chosen))
+    result["log_loss"] = float(losses(answers).mean())
+    result["ece"] = calibration_error(reliability(answers))
+    return {name: result[name] for name in NAMES[answers.multi_label]}
+
+
+def checked(answers: Answers) -> None:
+    """Refuses answers without rows, or whose arrays do not fit each other."""
+    rows, labels = len(answers.gold), len(answers.labels)
+    if not rows:
+        raise DataError("there are no rows to measure", where=answers.name, expected="at least one row with a label")
+    shape = (rows, labels) if answers.multi_label else (rows,)
+    if answers.probabilities.shape != (rows, labels) or answers.chosen.shape != shape or answers.gold.shape != shape:
+        raise DataError(
+            f"gold {answers.gold.shape}, probabilities {answers.probabilities.shape} and chosen "
+            f"{answers.chosen.shape} do not fit {labels} labels",
+            where=answers.name,
+            expected=f"{shape}, {(rows, labels)} and {shape}",
+        )
+
+
+def present(answers: Answers) -> NDArray[np.int64]:
+    """The labels that occur in gold or chosen, as sorted indices."""
+    if answers.multi_label:
+        return np.flatnonzero(answers.gold.any(axis=0) | answers.chosen.any(axis=0))
+    return np.union1d(answers.gold, answers.chosen).astype(np.int64)
+
+
+def f1(gold: NDArray[Any], chosen: NDArray[Any], labels: NDArray[np.int64], average: str) -> float:
+    """F1 over the labels given; zero where no label occurs at all."""
+    if not len(labels):
+        return 0.0
+    return float(f1_score(gold, chosen, labels=labels, average=average, zero_division=0))
+
+
+def ranking(answers: Answers) -> dict[str, float]:
+    """Macro and micro average precision of multi-label answers; zero where no row has a label."""
+    occurring = np.flatnonzero(answers.gold.any(axis=0))
+    if not len(occurring):
+        return {"average_precision": 0.0, "micro_average_precision": 0.0}
+    gold, scores = answers.gold[:, occurring], answers.probabilities[:, occurring]
+    return {
+        "average_precision": float(average_precision_score(gold, scores, average="macro")),
+        "micro_average_precision": float(average_precision_score(answers.gold.ravel(), answers.probabilities.ravel())),
+    }
+
+
+def losses(answers: Answers) -> Floats:
+    """The log loss of each row `(N,)`, in nats; multi-label, the mean over its labels."""
+    probabilities = answers.probabilities.astype(np.float64)
+    if answers.multi_label:
+        of_truth = np.where(answers.gold, probabilities, 1.0 - probabilities)
+        return -np.log(np.clip(of_truth, SMALLEST, 1.0)).mean(axis=1)
+    return -np.log(np.clip(probabilities[np.arange(len(answers.gold)), answers.gold], SMALLEST, 1.0))
+
+
+def certainty(answers: Answers) -> tuple[Floats, NDArray[np.bool_]]:
+    """How sure every decision was and whether it came true.
+
+    Args:
+        answers: N rows over K labels.
+
+    Returns:
+        Confidences and outcomes, both `(N, 1)`: the probability of the chosen label and whether it is gold. Multi-label
+        both `(N, K)`: the probability of each label and whether it applies.
+    """
+    probabilities = answers.probabilities.astype(np.float64)
+    if answers.multi_label:
+        return probabilities, answers.gold.astype(np.bool_)
+    of_chosen = probabilities[np.arange(len(answers.chosen)), answers.chosen]
+    return of_chosen[:, None], (answers.chosen == answers.gold)[:, None]
+
+
+def bin_of(confidences: Floats) -> NDArray[np.int64]:
+    """The bin of each confidence; bin m holds ((m)/15, (m+1)/15], and zero falls in the first."""
+    return np.clip(np.ceil(confidences * BINS).astype(np.int64) - 1, 0, BINS - 1)
+
+
+def reliability(answers: Answers) -> list[Bin]:
+    """The bins of a reliability diagram (Guo et al., 2017), empty ones included.
+
+    Args:
+        answers: N rows.
+
+    Returns:
+        15 bins; `confidence` and `accuracy` are means over the bin, zero where it is empty.
+    """
+    sureness, truth = certainty(answers)
+    confidences, outcomes = sureness.ravel(), truth.ravel()
+    index = bin_of(confidences)
+    counts = np.bincount(index, minlength=BINS)
+    sure = np.bincount(index, weights=confidences, minlength=BINS) / np.maximum(counts, 1)
+    right = np.bincount(index, weights=outcomes, minlength=BINS) / np.maximum(counts, 1)
+    edges = np.linspace(0.0, 1.0, BINS + 1)
+    return [
+        Bin(float(edges[m]), float(edges[m + 1]), int(counts[m]), float(sure[m]), float(right[m])) for m in range(BINS)
+    ]
+
+
+def calibration_error(bins: list[Bin]) -> float:
+    """Expected calibration error: the mean gap between confidence and accuracy, weighted by count."""
+    total = sum(bin.count for bin in bins)
+    return sum(bin.count * abs(bin.confidence - bin.accuracy) for bin in bins) / total
