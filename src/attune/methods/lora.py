@@ -75,7 +75,7 @@ class Lora(Method):
         """Writes PEFT's own layout, and beside it what the published checkpoint does not hold."""
         network: PeftModel = backbone.network
         network.peft_config["default"].base_model_name_or_path = published
-        network.save_pretrained(str(folder), safe_serialization=True)
+        network.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)
         sort_json(folder / "adapter_config.json", base_model_name_or_path=published, inference_mode=True)
         fresh = {name: value for name, value in moved(backbone).items() if plain(name) in backbone.fresh}

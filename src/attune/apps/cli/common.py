@@ -1,0 +1,158 @@
+"""What commands share: options, tables, JSON, progress."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Override a recipe key: section.key=value. Repeatable.")]
+Root = Annotated[
+    Path | None, typer.Option("--data-root", help="Folder that file names in a recipe are relative to; default the recipe's.")
+]
+
+
+def say(text: str = "") -> None:
+    """Prints a line to standard output."""
+    sys.stdout.write(text + "\n")
+
+
+def note(text: str) -> None:
+    """Prints a line to standard error, where it does not mix with results."""
+    sys.stderr.write(text + "\n")
+
+
+def emit(value: Any) -> None:
+    """Prints a value as JSON."""
+    say(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False, default=str))
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
+    """Prints a table, its columns as wide as the terminal lets them be."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(title=title or None, title_justify="left", header_style="bold", pad_edge=False, box=None)
+    for heading in headings:
+        grid.add_column(heading, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(str(cell)) for cell in row))
+    Console(soft_wrap=False).print(grid)
+
+
+def read_recipe(path: Path, overrides: Sequence[str] | None, root: Path | None) -> tuple[Any, Path]:
+    """A recipe from a file with overrides, and the data root it goes with."""
+    from attune.core.recipe import read
+    from attune.model.assemble import AXES
+
+    return read(path, AXES, overrides or ()), root or path.parent
+
+
+@contextlib.contextmanager
+def signals() -> Iterator[Callable[[], str]]:
+    """Hears Ctrl-C and SIGTERM instead of dying of them.
+
+    Yields:
+        A function that names the signal heard, or says nothing. A second Ctrl-C kills at once.
+    """
+    heard: list[str] = []
+
+    def hear(number: int, _frame: Any) -> None:
+        heard.append(signal.Signals(number).name)
+        note(f"{heard[0]}: finishing the step and writing a checkpoint …")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: heard[0] if heard else ""
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Progress:
+    """A progress bar on standard error, fed with a run's events.
+
+    Args:
+        quiet: Print nothing.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self.console = Console(stderr=True, quiet=quiet)
+        self.bar = Bar(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(), TextColumn("{task.fields[best]}"), console=self.console, disable=quiet,
+        )  # fmt: skip
+        self.task: Any = None
+        self.rows = 0
+        self.steps = 1
+        self.seen: list[tuple[float, int]] = []
+        self.best = ""
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Hears one event."""
+        handler = getattr(self, f"_{event['event']}", None)
+        if handler:
+            handler(event)
+
+    def _audit(self, event: Mapping[str, Any]) -> None:
+        self.console.print(f"audit: {event['summary']}", markup=False, highlight=False)
+
+    def _resolved(self, event: Mapping[str, Any]) -> None:
+        if times := event.get("seconds_a_step"):
+            told = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in times.items())
+            self.console.print(f"measured a training step: {told}", highlight=False)
+
+    def _probe(self, event: Mapping[str, Any]) -> None:
+        self.console.print(f"solving the head on the untuned features of {event['rows']:,} rows …", highlight=False)
+
+    def _start(self, event: Mapping[str, Any]) -> None:
+        self.rows, self.steps = event["rows"] * event["epochs"], max(event["steps"], 1)
+        if event["steps"]:
+            self._open(0)
+
+    def _open(self, step: int) -> None:
+        if self.task is None and self.steps > 1:
+            self.bar.start()
+            self.task = self.bar.add_task("training", total=self.steps, completed=step, rate="", best="")
+
+    def _step(self, event: Mapping[str, Any]) -> None:
+        if self.task is None:
+            return
+        self.seen = [*self.seen[-30:], (event["time"], event["step"])]
+        (begin, first), (end, last) = self.seen[0], self.seen[-1]
+        rate = (last - first) * self.rows / self.steps / max(end - begin, 1e-6)
+        told = f"loss {event['loss']:.3f}  {rate:,.0f} rows/s" if last > first else ""
+        self.bar.update(self.task, completed=event["step"], rate=told, best=self.best)
+
+    def _validation(self, event: Mapping[str, Any]) -> None:
+        self.best = f"best {event['best']:.4f}"
+        figures = "  ".join(
+            f"{name.removeprefix('validation_')} {value:.4f}" for name, value in event.items() if name.startswith("validation_")
+        )
+        self.console.print(f"epoch {event['epoch']}: {figures}", highlight=False)
+
+    def _epoch(self, event: Mapping[str, Any]) -> None:
+        self.console.print(f"epoch {event['epoch']}: training loss {event['train_loss']:.4f}", highlight=False)
+
+    def _evaluating(self, event: Mapping[str, Any]) -> None:
+        self.bar.stop()
+        self.console.print(f"evaluating on {event['rows']:,} {event['split']} rows, beside the baselines …", highlight=False)

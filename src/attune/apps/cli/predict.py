@@ -1,0 +1,88 @@
+"""`attune predict`: texts, standard input or a file, answered as a stream."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from attune.apps.cli.common import Json, note, say
+
+BundlePath = Annotated[Path, typer.Argument(help="The bundle's folder.")]
+Texts = Annotated[list[str] | None, typer.Argument(help="Texts to answer; none: read lines from standard input.")]
+Source = Annotated[str, typer.Option("--file", help="A data file to answer, of any format `train` reads.")]
+Column = Annotated[str, typer.Option("--column", help="Column of the file with the text.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Where to write: .jsonl, .csv or .parquet; default standard output.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Answer nothing if any row is bad.")]
+Root = Annotated[Path | None, typer.Option("--data-root", help="Where a backbone by folder name is looked up.")]
+
+
+def predict(
+    bundle: BundlePath,
+    texts: Texts = None,
+    file: Source = "",
+    column: Column = "text",
+    out: Out = None,
+    strict: Strict = False,
+    data_root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Answer texts with a bundle. A bad row is named by its line; the others are answered (exit status 1)."""
+    from attune.lifecycle.answer import Summary, answer, lines_of, rows_of_file, rows_of_texts
+    from attune.model.bundle import load
+
+    loaded = load(bundle, root=data_root)
+    if file:
+        source = rows_of_file(file, Path(), column)
+    elif texts:
+        source = rows_of_texts(texts)
+    else:
+        source = lines_of(sys.stdin.buffer)
+    plain = bool(texts) and not as_json and out is None
+    with counting(enabled=out is not None) as tick:
+        summary: Summary = answer(loaded, source, out, strict=strict, write=say_plain if plain else say_json, tick=tick)
+    for problem in summary.problems[:50]:
+        note(f"bad row: {problem}")
+    if summary.bad:
+        note(f"{summary.answered:,} rows answered, {summary.bad:,} bad rows left out")
+        raise typer.Exit(1)
+    if out is not None:
+        note(f"{summary.answered:,} rows answered into {out}")
+
+
+def counting(*, enabled: bool) -> Any:
+    """A counter on standard error: a context that yields a function taking the rows answered so far."""
+    import contextlib
+
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    @contextlib.contextmanager
+    def running() -> Any:
+        bar = Progress(
+            TextColumn("{task.completed:,} rows"), TextColumn("{task.fields[rate]}"), TimeElapsedColumn(),
+            console=Console(stderr=True), disable=not (enabled and sys.stderr.isatty()),
+        )  # fmt: skip
+        with bar:
+            task = bar.add_task("", total=None, rate="")
+            yield lambda rows: bar.update(task, completed=rows)
+
+    return running()
+
+
+def say_json(record: dict[str, Any]) -> None:
+    """Prints one answer as a line of JSON."""
+    say(json.dumps(record, ensure_ascii=False))
+
+
+def say_plain(record: dict[str, Any]) -> None:
+    """Prints one answer for a person."""
+    given = record["answer"] if isinstance(record["answer"], str) else ", ".join(record["answer"]) or "(none)"
+    others = ", ".join(f"{a['label']} {a['confidence']:.0%}" for a in record["alternatives"] if a["label"] != given)
+    say(f"{given}  {record['confidence']:.0%}   {record['text']}")
+    say(f"    else: {others}")
+    for notice in record["notices"]:
+        say(f"    note: {notice}")

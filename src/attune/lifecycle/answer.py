@@ -1,0 +1,284 @@
+"""Answering streams of rows: from texts, lines or files, to a file or to whoever writes."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from attune.core.files import whole_file
+from attune.data.sources import scan
+from attune.errors import DataError, Problem, nearest
+from attune.model.bundle import Bundle
+from attune.model.rows import fault
+
+CHUNK = 512
+KEPT_PROBLEMS = 1000
+SUFFIXES = (".jsonl", ".csv", ".parquet")
+
+Record = dict[str, Any]
+Write = Callable[[Record], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One row to answer, or what is wrong with it."""
+
+    where: str
+    line: int
+    text: Any
+    problem: Problem | None = None
+
+
+@dataclass
+class Summary:
+    """How many rows were answered, and which were bad."""
+
+    answered: int = 0
+    bad: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, problem: Problem) -> None:
+        """Counts a bad row and keeps the first thousand."""
+        self.bad += 1
+        if len(self.problems) < KEPT_PROBLEMS:
+            self.problems.append(problem)
+
+
+def rows_of_texts(texts: Sequence[str]) -> Iterator[Asked]:
+    """Texts given by hand."""
+    return (Asked("text", index, text) for index, text in enumerate(texts, 1))
+
+
+def lines_of(stream: BinaryIO) -> Iterator[Asked]:
+    """Lines of standard input: plain text, or JSON objects with the key `text`; empty lines are passed over."""
+    for index, raw in enumerate(stream, 1):
+        where = f"standard input:{index}"
+        try:
+            line = raw.decode("utf-8-sig" if index == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            yield Asked(where, index, None, Problem(f"not UTF-8: {error.reason}", where))
+            continue
+        if line.strip():
+            yield of_line(line, index, where)
+
+
+def of_line(line: str, index: int, where: str) -> Asked:
+    """One line as a row: a JSON object where it is one, else the line itself."""
+    if not line.lstrip().startswith("{"):
+        return Asked(where, index, line)
+    try:
+        document = json.loads(line)
+    except ValueError as error:
+        return Asked(where, index, None, Problem(f"not JSON: {error}", where))
+    return Asked(where, index, document.get("text"))
+
+
+def rows_of_file(location: str, root: Path, column: str) -> Iterator[Asked]:
+    """Rows of a data file.
+
+    Args:
+        location: The file, of any format `train` reads.
+        root: Folder it is relative to.
+        column: The column with the text.
+
+    Yields:
+        One row a row, and one problem a row that cannot be read.
+
+    Raises:
+        DataError: There is no such column.
+    """
+    problems: list[Problem] = []
+    for batch in scan(location, root, problems=problems):
+        yield from drained(problems)
+        if column not in batch.schema.names:
+            names = [name for name in batch.schema.names if name != "__line__"]
+            raise DataError(
+                f"no column {column!r}", where=location, expected="the column with the text", remedy=nearest(column, names)
+            )
+        lines = batch.column("__line__").to_pylist()
+        for line, text in zip(lines, batch.column(column).to_pylist(), strict=True):
+            yield Asked(f"{location}:{line}", line, text)
+    yield from drained(problems)
+
+
+def drained(problems: list[Problem]) -> Iterator[Asked]:
+    """What the reader could not read so far; the list is emptied."""
+    found, problems[:] = list(problems), []
+    return (Asked(problem.where, 0, None, problem) for problem in found)
+
+
+def answer(
+    bundle: Bundle,
+    source: Iterable[Asked],
+    out: Path | None,
+    *,
+    strict: bool,
+    write: Write,
+    tick: Callable[[int], None] = lambda rows: None,
+) -> Summary:
+    """Answers a stream of rows.
+
+    Args:
+        bundle: Who answers.
+        source: Rows, bad ones among them.
+        out: A file that appears whole at the end; None to hand every record to `write`.
+        strict: Any bad row is an error, and nothing is written.
+        write: Takes records where `out` is None.
+        tick: Hears how many rows are done.
+
+    Returns:
+        Counts and problems.
+
+    Raises:
+        DataError: `strict` and a bad row, or an `out` of a format that cannot be written.
+    """
+    summary = Summary()
+    if strict and out is None:
+        records = list(answered(bundle, source, summary, tick))
+        refuse(summary)
+        for record in records:
+            write(record)
+        return summary
+    with sink(out, write) as put:
+        for record in answered(bundle, source, summary, tick):
+            put(record)
+        if strict:
+            refuse(summary)
+    return summary
+
+
+def refuse(summary: Summary) -> None:
+    """Raises where there were bad rows."""
+    if summary.bad:
+        raise DataError(
+            f"{summary.bad} bad row(s)",
+            where="--strict",
+            expected="a text in every row",
+            remedy="mend the rows listed, or leave out --strict to answer the others",
+            problems=summary.problems,
+        )
+
+
+def answered(
+    bundle: Bundle, source: Iterable[Asked], summary: Summary, tick: Callable[[int], None]
+) -> Iterator[Record]:
+    """Records of the good rows, in order; bad ones go into the summary."""
+    rows = iter(source)
+    while chunk := list(islice(rows, CHUNK)):
+        good: list[Asked] = []
+        for asked in chunk:
+            problem = asked.problem or problem_of(asked)
+            if problem:
+                summary.add(problem)
+            else:
+                good.append(asked)
+        for asked, found in zip(good, bundle.predict([asked.text for asked in good]), strict=True):
+            yield {"line": asked.line, "text": asked.text, **found.as_dict()}
+        summary.answered += len(good)
+        tick(summary.answered)
+
+
+def problem_of(asked: Asked) -> Problem | None:
+    """What is wrong with a row that was read."""
+    reason = fault(asked.text)
+    return Problem(reason, asked.where, "text") if reason else None
+
+
+@contextlib.contextmanager
+def sink(out: Path | None, write: Write) -> Iterator[Write]:
+    """Where records go: a whole file of the format its name says, or `write`."""
+    if out is None:
+        yield write
+        return
+    if out.suffix not in SUFFIXES:
+        raise DataError(
+            f"cannot write {out.suffix or 'a file without an ending'}",
+            where=str(out),
+            expected=f"a name that ends in {', '.join(SUFFIXES)}",
+            remedy="choose one of them",
+        )
+    opener = {".jsonl": jsonl, ".csv": flat_csv, ".parquet": parquet}[out.suffix]
+    with whole_file(out) as path, opener(path) as put:
+        yield put
+
+
+@contextlib.contextmanager
+def jsonl(path: Path) -> Iterator[Write]:
+    """JSON lines."""
+    with path.open("w", encoding="utf-8") as stream:
+        yield lambda record: print_line(stream, record)
+
+
+def print_line(stream: Any, record: Record) -> None:
+    """One record as one line."""
+    stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def flat_csv(path: Path) -> Iterator[Write]:
+    """CSV: lists joined by `|`, the alternatives as JSON."""
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, ["line", "text", "answer", "confidence", "alternatives", "notices"])
+        writer.writeheader()
+        yield lambda record: writer.writerow(flattened(record))
+
+
+def flattened(record: Record) -> Record:
+    """A record without nested values."""
+    given = record["answer"]
+    return {
+        **record,
+        "answer": given if isinstance(given, str) else "|".join(given),
+        "alternatives": json.dumps(record["alternatives"], ensure_ascii=False),
+        "notices": "|".join(record["notices"]),
+    }
+
+
+@contextlib.contextmanager
+def parquet(path: Path) -> Iterator[Write]:
+    """Parquet, a row group for every few thousand records."""
+    waiting: list[Record] = []
+    writer: pq.ParquetWriter | None = None
+
+    def put(record: Record) -> None:
+        waiting.append(record)
+        if len(waiting) >= 8 * CHUNK:
+            flush()
+
+    def flush() -> None:
+        nonlocal writer
+        batch = pa.Table.from_pylist(waiting, schema=parquet_schema(waiting[0]) if writer is None else writer.schema)
+        writer = writer or pq.ParquetWriter(path, batch.schema)
+        writer.write_table(batch)
+        waiting.clear()
+
+    try:
+        yield put
+        if waiting:
+            flush()
+    finally:
+        if writer is not None:
+            writer.close()
+    if writer is None:
+        pq.write_table(pa.table({"line": pa.array([], pa.int64())}), path)
+
+
+def parquet_schema(record: Record) -> pa.Schema:
+    """Columns of the answers, by what the first of them is."""
+    alternative = pa.struct([("label", pa.string()), ("confidence", pa.float64())])
+    given = pa.string() if isinstance(record["answer"], str) else pa.list_(pa.string())
+    return pa.schema(
+        [
+            ("line", pa.int64()), ("text", pa.large_string()), ("answer", given), ("confidence", pa.float64()),
+            ("alternatives", pa.list_(alternative)), ("notices", pa.list_(pa.string())),
+        ]
+    )  # fmt: skip
