@@ -104,6 +104,7 @@ class _Column:
         self.flat = [str(item) for item in items if not isinstance(item, float | dict | list)]
         self.distinct = len(set(self.flat))
         self.strings = bool(self.present) and all(isinstance(cell, str) for cell in self.present)
+        self.words = sum(any(c.isalpha() for c in cell) for cell in self.flat) > 0.8 * len(self.flat)
         self.length = sum(map(len, self.flat)) / max(len(self.flat), 1)
 
 
@@ -163,7 +164,7 @@ def _sample(location: str, root: Path) -> tuple[list[_Column], int]:
 
 
 def _text(columns: list[_Column], reasons: list[str]) -> _Column | None:
-    strings = [column for column in columns if column.strings and column.distinct > 1]
+    strings = [column for column in columns if column.strings and column.distinct > 1 and column.words]
     named = [column for name in TEXT_NAMES for column in strings if column.name.lower() == name]
     if named:
         reasons.append(f"{named[0].name!r} is the text: its name says so, {named[0].length:.0f} characters on average.")
@@ -216,8 +217,8 @@ def _named(columns: list[_Column], names: tuple[str, ...], role: str, reasons: l
         if not full:
             continue
         said = {"id": "unique", "group": f"{column.distinct:,} different values", "time": "reads as times"}[role]
-        reasons.append(f"{column.name!r} is the {role}: its name says so, and it is {said}."
-                       if role != "group" else f"{column.name!r} may be a group that must not cross splits: {said}.")  # fmt: skip
+        verb = "may be a group that must not cross splits" if role == "group" else f"is the {role} by its name"
+        reasons.append(f"{column.name!r} {verb}: {said}.")
         return column.name
     return ""
 

@@ -24,10 +24,17 @@ class Found:
 
 
 REGIONS = ("CN", "US", "GB")
-"""Countries whose phone numbers are recognised without their `+` code."""
+"""Countries whose phone numbers are recognised without their `+` code, even as one run of digits."""
+
+WRITTEN_REGIONS = (*REGIONS, "AU", "BE", "CH", "CY", "DE", "ES", "FR", "IT", "NL", "SE")
+"""Countries whose numbers are recognised where spaces, dots, hyphens or brackets show that it is a phone number."""
 
 PLAUSIBLE = re.compile(r"@|\d\D{0,3}\d\D{0,3}\d\D{0,3}\d|[0-9a-fA-F]:[0-9a-fA-F:]*:|::|://[^\s/]*@")
 """What any of the patterns below needs; most texts have none of it and are done."""
+
+DATE = re.compile(
+    r"(?<!\d)(?:19|20)\d\d[-/. ][01]?\d[-/. ][0-3]?\d(?!\d)|(?<!\d)[0-3]?\d[-/.][0-3]?\d[-/.](?:19|20)\d\d(?!\d)"
+)
 
 
 def _email(text: str) -> bool:
@@ -36,7 +43,8 @@ def _email(text: str) -> bool:
 
 def _card(text: str) -> bool:
     digits = _digits(text)
-    return 13 <= len(digits) <= 19 and digits[0] in "23456" and len(set(digits)) > 1 and luhn.is_valid(digits)
+    known = digits.startswith(("1800", "2", "3", "4", "5", "6"))
+    return 12 <= len(digits) <= 19 and known and len(set(digits)) > 1 and luhn.is_valid(digits)
 
 
 def _iban(text: str) -> bool:
@@ -48,7 +56,7 @@ def _address(text: str) -> bool:
         found = ipaddress.ip_address(text)
     except ValueError:
         return False
-    return not (found.version == 6 and len(text) < 6)
+    return found.version == 4 or text.count(":") > 2
 
 
 def _identity(text: str) -> bool:
@@ -60,20 +68,23 @@ def _social(text: str) -> bool:
 
 
 def _phone(text: str) -> bool:
-    text = unicodedata.normalize("NFKC", text)
+    text = unicodedata.normalize("NFKC", text).split("x")[0]
     digits = _digits(text)
-    if not 7 <= len(digits) <= 15:
+    if not 8 <= len(digits) <= 15 or DATE.search(text):
         return False
     if text.lstrip().startswith(("+", "00")):
-        return _valid_number("+" + (digits[2:] if text.lstrip().startswith("00") else digits), None)
-    return any(_valid_number(text, region) for region in REGIONS)
+        return _number("+" + (digits[2:] if text.lstrip().startswith("00") else digits), None)
+    written = bool(re.search(r"\d[ ().\-/]+\d", text))
+    return any(_number(text, region) for region in (WRITTEN_REGIONS if written else REGIONS))
 
 
-def _valid_number(text: str, region: str | None) -> bool:
+def _number(text: str, region: str | None) -> bool:
+    """Valid in the region's plan; with a country code it need only be possible, for plans change."""
     try:
-        return phonenumbers.is_valid_number(phonenumbers.parse(text, region))
+        number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
         return False
+    return phonenumbers.is_valid_number(number) if region else phonenumbers.is_possible_number(number)
 
 
 def _digits(text: str) -> str:
@@ -101,11 +112,17 @@ PATTERNS: tuple[Pattern, ...] = (
         _iban,
     ),
     ("CN_IDENTITY", re.compile(r"(?<!\d)\d{17}[\dXx](?![\dA-Za-z])"), _identity),
-    ("CARD", re.compile(r"(?<![\d-])\d(?:[ -]?\d){12,18}(?![\d-])"), _card),
+    ("CARD", re.compile(r"(?<![\d-])\d(?:[ -]?\d){11,18}(?![\d-])"), _card),
     ("US_SSN", re.compile(r"(?<![\d-])\d{3}[- ]\d{2}[- ]\d{4}(?![\d-])"), _social),
     ("IP", re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.]*\d)"), _address),
     ("IP", re.compile(r"(?<![0-9A-Fa-f:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![0-9A-Fa-f:])"), _address),
-    ("PHONE", re.compile(r"(?<![\d+#A-Za-z_-])(?:\+|00)?\(?\d(?:[ ().\-/]{0,2}\d){6,14}(?![\d]|[A-Za-z_-]\d)"), _phone),
+    (
+        "PHONE",
+        re.compile(
+            r"(?<![\d+#A-Za-z_-])(?:\+|00)?\(?\d(?:[ ().\-/]{0,2}\d){6,14}(?:x\d{1,6})?(?![\d]|[A-WYZa-wyz_-]\d)"
+        ),
+        _phone,
+    ),
 )
 """Kind, where it may be, and whether it is one: checksums and numbering plans from stdnum and phonenumbers. What
 comes first takes its characters."""
