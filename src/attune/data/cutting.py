@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,25 +167,49 @@ def grouped(table: Table, assigned: NDArray[np.uint8], shares: Shares, seed: int
         start += count
     quotas = shares.quotas(len(table))
     taken = [_count(assigned, TEST), _count(assigned, VALIDATION)]
-    found = [int(bool(taken[0])), int(bool(taken[1])), 0]
+    smallest: list[tuple[int, int, int]] = []
+    trained = 0
     for records in order.ranges():
-        starts, sizes = groups(records)
-        for first, size in zip(starts.tolist(), sizes.tolist(), strict=True):
-            rows = records["row"][first : first + size]
-            side = _known_side(assigned[rows])
-            if side == UNSET:
-                side = _group_side(size, quotas, taken)
-                if side != TRAIN:
-                    taken[0 if side == TEST else 1] += size
-            found[{TEST: 0, VALIDATION: 1, TRAIN: 2}[side]] += 1
-            assigned[rows] = side
-    if any(quota and not there for quota, there in zip((*quotas, 1), found, strict=True)):
+        for group in _each(records):
+            rows, known = group["row"], _known_side(assigned[group["row"]])
+            side = _group_side(len(rows), quotas, taken) if known == UNSET else known
+            if known == UNSET and side != TRAIN:
+                taken[0 if side == TEST else 1] += len(rows)
+            elif side == TRAIN:
+                trained += 1
+                if known == UNSET:
+                    smallest = sorted([*smallest, (len(rows), int(group["high"][0]), int(group["low"][0]))])[:2]
+            _settle(assigned, rows, side)
+    missing = [side for side, quota, have in zip((TEST, VALIDATION), quotas, taken, strict=True) if quota and not have]
+    if trained <= len(missing) or len(smallest) < len(missing):
         raise DataError(
-            f"{sum(found)} groups cannot be cut into the splits asked for",
+            f"{trained + sum(1 for have in taken if have)} groups cannot be cut into the splits asked for",
             where="data.group",
-            expected="several groups for each split, none holding most of the rows",
+            expected="at least one group for each split",
             remedy="choose another group column, give split files, or set a share to 0",
         )
+    _give(order, assigned, {key[1:]: side for key, side in zip(smallest, missing, strict=False)})
+
+
+def _each(records: Records) -> Iterator[Records]:
+    starts, sizes = groups(records)
+    for start, size in zip(starts.tolist(), sizes.tolist(), strict=True):
+        yield records[start : start + size]
+
+
+def _settle(assigned: NDArray[np.uint8], rows: NDArray[np.int64], side: int) -> None:
+    """Gives rows their side, but those that had one before keep it."""
+    before = assigned[rows]
+    assigned[rows] = np.where(before == UNSET, np.uint8(side), before)
+
+
+def _give(order: HashSort, assigned: NDArray[np.uint8], sides: dict[tuple[int, int], int]) -> None:
+    """Where every group was too large for a share, its smallest ones fill it all the same."""
+    for records in order.ranges() if sides else ():
+        for group in _each(records):
+            side = sides.get((int(group["high"][0]), int(group["low"][0])))
+            if side is not None:
+                assigned[group["row"]] = side
 
 
 def _group_side(size: int, quotas: tuple[int, int], taken: list[int]) -> int:
@@ -321,22 +344,8 @@ def leave_out(table: Table, assigned: NDArray[np.uint8], scratch: Path) -> int:
     left = 0
     for group in order.repeated():
         sides = assigned[group["row"]]
-        less = sides < sides.max()
+        less = sides < max(sides[sides <= TEST], default=TRAIN)
         if less.any():
             assigned[group["row"][less]] = LEFT_OUT
             left += int(less.sum())
     return left
-
-
-def sides_of(columns: dict[str, list[Any]], assigned: NDArray[np.uint8], start: int) -> list[str]:
-    """Split names of a batch of rows.
-
-    Args:
-        columns: The batch.
-        assigned: Splits of all rows.
-        start: Number of the batch's first row.
-
-    Returns:
-        One name a row.
-    """
-    return [NAMES[side] for side in assigned[start : start + len(columns["id"])]]

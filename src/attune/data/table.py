@@ -42,6 +42,7 @@ class Table:
         path: The file.
         multi_label: Whether rows have a list of labels.
         labelled: Whether rows have labels at all.
+        schema: The Arrow schema.
         columns: Names of the columns.
     """
 
@@ -55,7 +56,8 @@ class Table:
         self._source = pa.memory_map(str(path))
         self._reader = pa.ipc.open_file(self._source)
         self._starts = self._batch_starts()
-        self.columns: tuple[str, ...] = tuple(self._reader.schema.names)
+        self.schema: pa.Schema = self._reader.schema
+        self.columns: tuple[str, ...] = tuple(self.schema.names)
         self.multi_label = "labels" in self.columns
         self.labelled = self.multi_label or "label" in self.columns
 

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from attune.core.records import Answers
 from attune.errors import DataError
+from attune.evaluation.tfidf import tfidf
 from attune.tasks.metrics import Floats
+
+__all__ = ["majority", "tfidf", "zero_shot"]
 
 Embed = Callable[[list[str]], NDArray[Any]]
 

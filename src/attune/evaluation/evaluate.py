@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_fscore_support
@@ -14,7 +15,7 @@ from attune.evaluation.intervals import intervals, paired
 from attune.evaluation.result import Beside, Evaluation, PerClass
 from attune.evaluation.rows import check_rows, worst
 from attune.evaluation.slices import slices
-from attune.tasks.metrics import HEADLINE, NAMES, checked, reliability
+from attune.tasks.metrics import HEADLINE, NAMES, NO_CASE, checked, reliability
 
 __all__ = ["Comparison", "Evaluation", "compare", "evaluate"]
 
@@ -88,9 +89,10 @@ def beside(answers: Answers, baseline: Answers, options: EvaluationOptions) -> B
 def per_class(answers: Answers) -> list[PerClass]:
     """Precision, recall and F1 of every label; multi-label, average precision too."""
     places = None if answers.multi_label else np.arange(len(answers.labels))
-    precision, recall, f1, support = precision_recall_fscore_support(
-        answers.gold, answers.chosen, labels=places, average=None, zero_division=0
+    table: Any = precision_recall_fscore_support(
+        answers.gold, answers.chosen, labels=places, average=None, zero_division=NO_CASE
     )
+    precision, recall, f1, support = table
     if answers.multi_label:
         chosen = answers.chosen.sum(axis=0)
     else:

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from attune.evaluation import words
+from attune.evaluation import words as words_module
 
 
 @lru_cache(maxsize=1)
@@ -21,6 +21,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    words: Any = words_module
     made.globals.update(words=words)
     return made
 

@@ -163,4 +163,5 @@ def mcnemar_p(a: Answers, b: Answers) -> float:
         [int((first & second).sum()), int((first & ~second).sum())],
         [int((~first & second).sum()), int((~first & ~second).sum())],
     ]
-    return min(1.0, float(mcnemar(table, exact=True).pvalue))
+    test: Any = mcnemar(table, exact=True)
+    return min(1.0, float(test.pvalue))

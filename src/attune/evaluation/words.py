@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attune.evaluation.intervals import Difference, Interval
-from attune.tasks.metrics import HIGHER_IS_BETTER
+from attune.tasks.metrics import HIGHER_IS_BETTER, Bin
 
 TITLES = {
     "accuracy": "Accuracy",
@@ -100,3 +102,25 @@ def signed(name: str, value: float) -> str:
     """A difference with its sign, a true minus."""
     text = figure(name, abs(value))
     return text if not float(text) else f"{'+' if value > 0 else '−'}{text}"
+
+
+def calibration(bins: Sequence[Bin], multi_label: bool) -> str:
+    """What a reliability diagram says on average, in one sentence.
+
+    Args:
+        bins: Bins of confidence.
+        multi_label: Whether each label of a row is a decision of its own.
+
+    Returns:
+        A sentence.
+    """
+    total = sum(bin.count for bin in bins)
+    said = 100 * sum(bin.count * bin.confidence for bin in bins) / total
+    came = 100 * sum(bin.count * bin.accuracy for bin in bins) / total
+    if multi_label:
+        return f"Labels are given a probability of {said:.1f} % on average, and {came:.1f} % of them apply."
+    if abs(said - came) < 1:
+        tendency = "neither too sure nor too timid"
+    else:
+        tendency = f"{'too sure' if said > came else 'too timid'} by {abs(said - came):.1f} points"
+    return f"It is {said:.1f} % sure on average and right in {came:.1f} % of the rows: {tendency}."

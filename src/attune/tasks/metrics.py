@@ -25,6 +25,9 @@ BINS = 15
 SMALLEST = 1e-15
 """Probabilities are clipped here before the logarithm, as scikit-learn long did."""
 
+NO_CASE: Any = 0
+"""What precision, recall and F1 are where there is no case to count."""
+
 NAMES: dict[bool, tuple[str, ...]] = {
     False: ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "mcc", "log_loss", "ece"),
     True: (
@@ -123,7 +126,7 @@ def f1(gold: NDArray[Any], chosen: NDArray[Any], labels: NDArray[np.int64], aver
     """F1 over the labels given; zero where no label occurs at all."""
     if not len(labels):
         return 0.0
-    return float(f1_score(gold, chosen, labels=labels, average=average, zero_division=0))
+    return float(f1_score(gold, chosen, labels=labels, average=average, zero_division=NO_CASE))
 
 
 def ranking(answers: Answers) -> dict[str, float]:
