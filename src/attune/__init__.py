@@ -1,1 +1,33 @@
-"""attune: tune, prove, pack and serve pretrained models on one ordinary machine."""
+"""attune: tune, prove, pack and serve pretrained models on one ordinary machine.
+
+The public API is lazy: importing the package imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attune.api import audit, evaluate, load, train
+    from attune.core.recipe import Recipe
+    from attune.errors import AttuneError
+    from attune.model.bundle import Bundle
+
+__all__ = ["AttuneError", "Bundle", "Recipe", "audit", "evaluate", "load", "train"]
+
+_WHERE = {
+    "AttuneError": "attune.errors",
+    "Bundle": "attune.model.bundle",
+    "Recipe": "attune.core.recipe",
+    "audit": "attune.api",
+    "evaluate": "attune.api",
+    "load": "attune.api",
+    "train": "attune.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'attune' has no attribute {name!r}")

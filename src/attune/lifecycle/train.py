@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +18,6 @@ import torch
 from attune.core.files import canonical, disk, read_json, whole_file
 from attune.core.recipe import Recipe, parse_toml
 from attune.data.redaction import redact
-from attune.data.sources import fingerprint
 from attune.data.splits import Splits, split
 from attune.data.table import Table
 from attune.errors import DataError, RecipeError
@@ -77,7 +78,7 @@ class Run:
         labels = task.labels(splits.train.labels())
         if splits.validation and (unseen := task.unseen(splits.validation.labels(), labels)):
             raise unseen_labels(unseen)
-        known = resolve.Known(self._fingerprints(), files.sha256)
+        known = resolve.Known(splits.fingerprints, files.sha256)
         self.recipe = resolve.before_model(self.recipe, known)
         torch.set_num_threads(self.recipe.training.threads)
         model = assemble(self.recipe, files, labels, dropout=self.recipe.training.dropout)
@@ -90,27 +91,11 @@ class Run:
 
     def _data(self) -> Splits:
         options = self.recipe.data
-        splits = split(options, self.root, self.folder / "data", multi_label=bool(getattr(self.recipe.task, "multi_label", False)))
+        task: Any = self.recipe.task
+        splits = split(options, self.root, self.folder / "data", multi_label=task.multi_label)
         self.notices += splits.notices
         examine(splits, options, self.events)
         return splits
-
-    def _fingerprints(self) -> dict[str, str]:
-        options = self.recipe.data
-        found = {
-            name: fingerprint(name, self.root, options.query if name == options.train else "")
-            for name in (options.train, options.validation, options.test)
-            if name
-        }
-        for name, expected in options.fingerprints.items():
-            if name in found and found[name] != expected:
-                raise DataError(
-                    f"{name} has SHA-256 {found[name]}",
-                    where="data.fingerprints",
-                    expected=f"{expected}, as in the recipe",
-                    remedy="use the data the recipe was resolved with, or delete [data.fingerprints] to train on the new data",
-                )
-        return found
 
     def _resolve(self, model: Model, rows: Encoded) -> None:
         name = model.backbone.checkpoint.name
@@ -273,6 +258,40 @@ def history(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             kept = {key: value for key, value in event.items() if key not in ("event", "time", "best")}
             rows.setdefault(event["epoch"], {}).update(kept)
     return [rows[epoch] for epoch in sorted(rows)]
+
+
+def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
+    """What a run would do, without doing it.
+
+    Args:
+        recipe: The recipe.
+        root: The data root.
+
+    Returns:
+        The combination, rows a split, labels, steps and what would move, by a person's words.
+    """
+    files = check(recipe, root)
+    task: Any = TASKS.get(cell_of(recipe).task)(recipe.task)
+    with tempfile.TemporaryDirectory() as scratch:
+        splits = split(recipe.data, root, Path(scratch), multi_label=task.multi_label)
+        labels = task.labels(splits.train.labels())
+        model = assemble(recipe, files, labels)
+        options = recipe.training
+        batches = math.ceil(len(splits.train) / options.batch_size)
+        epochs = 0 if options.start == "probe" and resolve.solved(model) else options.epochs
+        facts = run_facts(model, 0.0)
+        return {
+            "combination": str(cell_of(recipe)),
+            "backbone": f"{files.name} ({files.sha256[:12]})",
+            "rows": {name: len(table) for name, table in splits.tables().items()},
+            "labels": len(labels.names),
+            "steps": math.ceil(batches / options.accumulation) * epochs,
+            "learning rate": options.learning_rate or model.method.rate,
+            "head learning rate": options.head_learning_rate or model.method.head_rate,
+            "moved parameters": facts["moved_parameters"],
+            "parameters": facts["parameters"],
+            "notices": splits.notices,
+        }
 
 
 def train(recipe: Recipe, root: Path, out: Path, around: Surroundings | None = None) -> Bundle:

@@ -48,6 +48,32 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "
     Console(soft_wrap=False).print(grid)
 
 
+HEADLINE = {False: ("accuracy", "macro_f1", "log_loss", "ece"), True: ("macro_f1", "micro_f1", "average_precision", "ece")}
+
+
+def show_evaluation(evaluation: Mapping[str, Any]) -> None:
+    """Prints headline figures with intervals, beside the baselines, and the paired test against each."""
+    names = HEADLINE[evaluation["multi_label"]]
+    rows = [[evaluation["name"], *(interval(evaluation["metrics"][name]) for name in names), ""]]
+    for other in evaluation["baselines"]:
+        found = other["difference"]
+        told = f"{found['value']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}], p {probability(found['p'])}"
+        rows.append([other["name"], *(interval(other["metrics"][name]) for name in names), told])
+    table(["", *names, f"difference in {names[0]}"], rows, f"{evaluation['rows']:,} rows, {len(evaluation['labels'])} labels")
+    for notice in evaluation["notices"]:
+        note(f"notice: {notice}")
+
+
+def interval(found: Mapping[str, float]) -> str:
+    """A figure with its interval."""
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def probability(value: float) -> str:
+    """A p-value as people write it."""
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
 def read_recipe(path: Path, overrides: Sequence[str] | None, root: Path | None) -> tuple[Any, Path]:
     """A recipe from a file with overrides, and the data root it goes with."""
     from attune.core.recipe import read

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from attune.apps.cli.common import Json, Progress, Root, Set, emit, note, read_recipe, say, signals, table
+from attune.apps.cli.common import Json, Progress, Root, Set, emit, note, read_recipe, say, show_evaluation, signals, table
 from attune.errors import InterruptedRunError, RecipeError
 
 Recipe = Annotated[Path | None, typer.Argument(help="The recipe, a TOML file.")]
@@ -80,13 +80,3 @@ def show_result(bundle: Any, folder: Path, as_json: bool) -> None:
     if report.is_file():
         say(f"report  {report}")
     say(f"try it  attune predict {bundle.path} \"your text\"")
-
-
-def show_evaluation(evaluation: dict[str, Any]) -> None:
-    """Prints headline figures, baselines and notices."""
-    from attune.evaluation.evaluate import headline_rows
-
-    headings, rows = headline_rows(evaluation)
-    table(headings, rows, title=f"{evaluation['rows']} rows, {len(evaluation['labels'])} labels")
-    for notice in evaluation.get("notices", []):
-        note(f"notice: {notice}")

@@ -1,0 +1,82 @@
+"""The public functions, for scripts and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from attune.core.recipe import Recipe, read
+from attune.data.audit import Audit
+from attune.lifecycle.audit import audited
+from attune.lifecycle.evaluate import Evaluated, evaluate_bundles
+from attune.lifecycle.init import recipe_for
+from attune.lifecycle.train import train as train_recipe
+from attune.model.assemble import AXES
+from attune.model.bundle import Bundle
+from attune.model.bundle import load as load_bundle
+
+
+def train(
+    recipe: str | Path | Recipe, *, out: str | Path, data_root: str | Path | None = None, overrides: Sequence[str] = ()
+) -> Bundle:
+    """Trains a recipe: audit → train → calibrate → evaluate → pack.
+
+    Args:
+        recipe: A TOML file, or a parsed recipe.
+        out: The run's folder; new.
+        data_root: Folder that file names in the recipe are relative to; default the recipe file's, or the current one.
+        overrides: `section.key=value` strings, for a recipe given as a file.
+
+    Returns:
+        The bundle, ready to answer.
+
+    Raises:
+        AttuneError: Whatever was wrong, with where and what to do.
+    """
+    if isinstance(recipe, Recipe):
+        return train_recipe(recipe, Path(data_root or "."), Path(out))
+    path = Path(recipe)
+    return train_recipe(read(path, AXES, overrides), Path(data_root) if data_root else path.parent, Path(out))
+
+
+def load(path: str | Path, *, data_root: str | Path | None = None) -> Bundle:
+    """Loads a bundle: verifies every file, restores the model, replays the witness rows.
+
+    Args:
+        path: The bundle's folder.
+        data_root: Where a backbone by folder name is looked up; default the current folder.
+
+    Returns:
+        The bundle; `bundle.predict(rows)` answers.
+    """
+    return load_bundle(path, root=Path(data_root) if data_root else None)
+
+
+def audit(what: str | Path, *, data_root: str | Path | None = None, overrides: Sequence[str] = ()) -> Audit:
+    """Audits the rows of a recipe or a data file.
+
+    Args:
+        what: A recipe, or a data file whose columns are guessed.
+        data_root: Folder that file names are relative to.
+        overrides: `section.key=value` strings.
+
+    Returns:
+        The findings.
+    """
+    recipe, root = recipe_for(Path(what), Path(data_root) if data_root else None, overrides)
+    with audited(recipe, root) as found:
+        return found.audit
+
+
+def evaluate(*bundles: str | Path | Bundle, data: str | Path, data_root: str | Path | None = None) -> Evaluated:
+    """Judges bundles on labelled rows; several are compared with the first.
+
+    Args:
+        *bundles: Folders or loaded bundles.
+        data: Labelled rows; columns as in the first bundle's recipe.
+        data_root: Where a backbone by folder name is looked up.
+
+    Returns:
+        Evaluations and comparisons.
+    """
+    return evaluate_bundles(list(bundles), str(data), root=Path(data_root) if data_root else None)

@@ -1,0 +1,100 @@
+"""The HTTP service: predictions behind a key, health for those who watch."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field
+
+from attune.errors import DataError
+from attune.serving.engine import Engine
+
+MOST_ROWS = 1024
+MOST_CHARACTERS = 200_000
+
+
+class Row(BaseModel):
+    """One text to answer."""
+
+    model_config = ConfigDict(extra="ignore")
+    text: str = Field(max_length=MOST_CHARACTERS)
+
+
+class Question(BaseModel):
+    """One row or many."""
+
+    model_config = ConfigDict(extra="forbid")
+    rows: list[Row | str] = Field(min_length=1, max_length=MOST_ROWS, description="Texts, or objects with the key text.")
+
+
+class Alternative(BaseModel):
+    """A label with its probability."""
+
+    label: str
+    confidence: float
+
+
+class Answer(BaseModel):
+    """The answer to one row."""
+
+    answer: str | list[str]
+    confidence: float | None
+    alternatives: list[Alternative]
+    notices: list[str]
+
+
+class Reply(BaseModel):
+    """Answers in the order of the rows, and the digest of the bundle that gave them."""
+
+    bundle: str
+    predictions: list[Answer]
+
+
+def service(engine: Engine, key: str) -> FastAPI:
+    """The application.
+
+    Args:
+        engine: Who answers.
+        key: The bearer token that `POST /v1/predict` asks for.
+
+    Returns:
+        A FastAPI application; /docs shows its page.
+    """
+    app = FastAPI(title="attune", version=engine.bundle.digest[:12], description="Predictions of one bundle.")
+    bearer = HTTPBearer(auto_error=False)
+
+    def allowed(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
+        if given is None or not secrets.compare_digest(given.credentials.encode(), key.encode()):
+            raise HTTPException(401, "give the service's key as `Authorization: Bearer KEY`", {"WWW-Authenticate": "Bearer"})
+
+    def refused(_request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, DataError)
+        problems = [asdict(problem) for problem in error.problems]
+        return JSONResponse({"detail": error.found, "problems": problems, "remedy": error.remedy}, 422)
+
+    app.add_exception_handler(DataError, refused)
+
+    @app.post("/v1/predict", dependencies=[Depends(allowed)])
+    def predict(question: Question) -> Reply:
+        """Answers one row or many."""
+        rows = [row if isinstance(row, str) else {"text": row.text} for row in question.rows]
+        found = [Answer.model_validate(prediction.as_dict()) for prediction in engine.predict(rows)]
+        return Reply(bundle=engine.bundle.digest, predictions=found)
+
+    @app.get("/livez")
+    def livez() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "alive"}
+
+    @app.get("/readyz")
+    def readyz() -> dict[str, Any]:
+        """The bundle is loaded, verified, and answered its witness rows as it did when it was made."""
+        return {"status": "ready", "bundle": engine.bundle.digest}
+
+    del predict, livez, readyz
+    return app

@@ -1,0 +1,1 @@
+"""A bundle made smaller, or written in another form."""

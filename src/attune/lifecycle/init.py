@@ -1,0 +1,117 @@
+"""A first recipe from a look at the data: columns, task and splits, each with the reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from attune.core.recipe import Recipe, override, parse, read
+from attune.data.columns import Guess, guess
+from attune.model.assemble import AXES
+
+TEST_NAMES = ("test", "eval", "heldout")
+VALIDATION_NAMES = ("validation", "valid", "val", "dev")
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """A recipe as text, and why it is as it is."""
+
+    text: str
+    reasons: list[str]
+
+
+def recipe_for(what: Path, data_root: Path | None, overrides: Sequence[str]) -> tuple[Recipe, Path]:
+    """A recipe from a TOML file, or drafted for a data file.
+
+    Args:
+        what: A recipe or data.
+        data_root: Given root; default the file's folder.
+        overrides: `section.key=value` strings.
+
+    Returns:
+        The recipe and its data root.
+    """
+    if what.suffix == ".toml" or not what.exists():
+        return read(what, AXES, overrides), data_root or what.parent
+    root = data_root or what.parent
+    name = what.name if data_root is None else what.as_posix()
+    found = guess(name, root)
+    document = {"data": columns(name, found), "task": {"multi_label": found.multi_label}}
+    return parse(override(document, overrides), AXES, where=str(what)), root
+
+
+def columns(name: str, found: Guess) -> dict[str, str]:
+    """The keys of [data] that a guess fills in."""
+    filled = {"train": name, "text": found.text, "label": found.label, "id": found.id, "group": found.group, "time": found.time}
+    if found.multi_label and found.separator:
+        filled["label_separator"] = found.separator
+    return {key: value for key, value in filled.items() if value}
+
+
+def draft(location: str, root: Path) -> Drafted:
+    """Looks at a data file and writes a short commented recipe that runs as it is.
+
+    Args:
+        location: File or folder, relative to the root.
+        root: The data root.
+
+    Returns:
+        The recipe's text and the reasons for its choices.
+
+    Raises:
+        DataError: The file cannot be read, or no column looks like text or label.
+    """
+    found = guess(location, root)
+    beside = siblings(root / location)
+    reasons = list(found.reasons)
+    lines = ["# A recipe for attune. `attune train` runs it as it is; `attune show schema` lists every key.", "", "[data]"]
+    for key, value in columns(location, found).items():
+        lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    for key, path in beside.items():
+        lines.append(f"{key} = {json.dumps((Path(location).parent / path.name).as_posix())}")
+        reasons.append(f"{path.name} lies beside it: it is the {key} file, and no rows are cut for {key}.")
+    lines += split_lines(found, beside, reasons)
+    lines += ["", "[task]", 'name = "classification"']
+    if found.multi_label:
+        lines.append("multi_label = true  # a row may have several labels")
+    lines += ["", "[backbone]", 'name = "all-MiniLM-L6-v2"  # embedded, English; any Hugging Face encoder by name or folder']
+    lines += ["", "[method]", *method_lines(found, reasons)]
+    lines += ["", "[training]", "seed = 0", ""]
+    text = "\n".join(lines)
+    return Drafted(text, reasons)
+
+
+def siblings(path: Path) -> dict[str, Path]:
+    """Files for test and validation beside a training file, by their names."""
+    if not path.is_file() or not any(word in path.stem.lower() for word in ("train",)):
+        return {}
+    result: dict[str, Path] = {}
+    for key, names in (("test", TEST_NAMES), ("validation", VALIDATION_NAMES)):
+        for name in names:
+            candidate = path.with_name(path.name.replace("train", name))
+            if candidate != path and candidate.is_file():
+                result.setdefault(key, candidate)
+    return result
+
+
+def split_lines(found: Guess, beside: dict[str, Path], reasons: list[str]) -> list[str]:
+    """How rows are cut where no file is given."""
+    if found.group:
+        reasons.append(f"Rows are cut by {found.group!r}, so that no {found.group} is in two splits.")
+        return ['split = "grouped"']
+    if "test" not in beside:
+        reasons.append("A fifth of each class is kept for test and a tenth of the rest for validation.")
+        return ['split = "stratified"', "test_share = 0.2", "validation_share = 0.1"]
+    return []
+
+
+def method_lines(found: Guess, reasons: list[str]) -> list[str]:
+    """Full tuning, or the probe where there are few rows a label."""
+    if found.rows_seen < 8 * found.labels:
+        reasons.append(f"{found.rows_seen} rows for {found.labels} labels are few: the linear probe is the safe start.")
+        return ['name = "frozen"  # or full, lora: `attune show methods`', "trainable_layers = 0"]
+    reasons.append("Full tuning from the solved probe is the default; lora makes smaller bundles.")
+    return ['name = "full"  # or frozen, lora: `attune show methods`']
