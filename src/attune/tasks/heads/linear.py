@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import math
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +17,8 @@ LossOf = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Logits `(B, K)` and targets to total `(B,)` and weight `(B,)`."""
 
 SPREAD_FLOOR = 1e-3
+SMALL = 50_000_000
+"""Products in one evaluation of the loss below which one thread solves it."""
 L2_GRID = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
 
 
@@ -51,65 +55,93 @@ class LinearHead(nn.Module):
             loss: The task's loss.
             l2: Strength of the penalty on the weights of standardised features.
         """
-        weight, bias = solve(features, targets, loss, self.linear.out_features, l2)
+        basis = Basis(features)
+        weight, bias = basis.plain(solve(basis, targets, loss, self.linear.out_features, l2))
         with torch.no_grad():
             self.linear.weight.copy_(torch.from_numpy(weight))
             self.linear.bias.copy_(torch.from_numpy(bias))
 
 
-def standardiser(features: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and spread of each feature; the spread has a floor, for dimensions that never vary."""
-    mean = features.mean(0, dtype=np.float64)
-    spread = features.std(0, dtype=np.float64)
-    return mean.astype(np.float32), np.maximum(spread, SPREAD_FLOOR * float(spread.max() or 1.0)).astype(np.float32)
+class Basis:
+    """Features standardised and turned into their principal axes, where the problem is nearly round.
 
-
-def solve(
-    features: NDArray[np.float32],
-    targets: Tensor,
-    loss: LossOf,
-    outputs: int,
-    l2: float,
-    start: NDArray[np.float64] | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Minimises mean loss + l2/2 · ‖W‖² over standardised features by L-BFGS.
+    The rotation leaves ‖W‖ as it is; dividing each axis by the square root of its curvature lets L-BFGS converge in a
+    few dozen steps where it took hundreds. The spread has a floor, for dimensions that never vary.
 
     Args:
         features: `(N, D)`.
+    """
+
+    def __init__(self, features: NDArray[np.float32]) -> None:
+        spread = features.std(0, dtype=np.float64)
+        self.mean = features.mean(0, dtype=np.float64)
+        self.spread = np.maximum(spread, SPREAD_FLOOR * float(spread.max() or 1.0))
+        scaled = ((features - self.mean) / self.spread).astype(np.float32)
+        self.variance, axes = np.linalg.eigh((scaled.T @ scaled / len(scaled)).astype(np.float64))
+        self.axes = axes.astype(np.float32)
+        self.features = torch.from_numpy(scaled @ self.axes)
+
+    def plain(self, theta: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Weight `(K, D)` and bias `(K,)` for features as they are, from a solution `(K, D + 1)` in this basis."""
+        weight = (theta[:, :-1] @ self.axes.T.astype(np.float64)) / self.spread
+        bias = theta[:, -1] - weight @ self.mean
+        return weight.astype(np.float32), bias.astype(np.float32)
+
+
+def solve(
+    basis: Basis, targets: Tensor, loss: LossOf, outputs: int, l2: float, start: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Minimises mean loss + l2/2 · ‖W‖² over standardised features by preconditioned L-BFGS.
+
+    Args:
+        basis: The features.
         targets: `(N,)` or `(N, K)`.
         loss: The task's loss.
         outputs: K.
         l2: Penalty strength.
-        start: Flat starting point `(K·(D+1),)`; zeros where not given. Overwritten with the solution.
+        start: Where to begin, `(K, D + 1)`; zeros where not given.
 
     Returns:
-        Weight `(K, D)` and bias `(K,)` for features as they are, not standardised.
+        The solution `(K, D + 1)` in the basis, bias last.
     """
-    mean, spread = standardiser(features)
-    scaled = torch.from_numpy((features - mean) / spread)
+    features = basis.features
     width = features.shape[1]
+    curvature = np.append(np.maximum(basis.variance, 0), 1.0) / max(outputs, 4) + np.append(np.full(width, l2), 0)
+    step = 1 / np.sqrt(curvature)
+    scale = torch.from_numpy(step.astype(np.float32))
 
     def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        theta = torch.from_numpy(flat.astype(np.float32)).view(outputs, width + 1).requires_grad_()
-        total, weight = loss(scaled @ theta[:, :width].T + theta[:, width], targets)
+        free = torch.from_numpy(flat.astype(np.float32)).view(outputs, width + 1).requires_grad_()
+        theta = free * scale
+        total, weight = loss(torch.addmm(theta[:, width], features, theta[:, :width].T), targets)
         value = total.sum() / weight.sum() + 0.5 * l2 * theta[:, :width].square().sum()
-        (gradient,) = torch.autograd.grad(value, theta)
+        (gradient,) = torch.autograd.grad(value, free)
         return float(value.detach()), gradient.reshape(-1).numpy().astype(np.float64)
 
-    begin = np.zeros(outputs * (width + 1)) if start is None else start
-    found = minimize(objective, begin, jac=True, method="L-BFGS-B", options={"maxiter": 200, "maxcor": 10, "ftol": 1e-7})
-    if start is not None:
-        start[:] = found.x
-    theta = found.x.reshape(outputs, width + 1)
-    weight = theta[:, :width] / spread
-    bias = theta[:, width] - weight @ mean
-    return weight.astype(np.float32), bias.astype(np.float32)
+    begin = np.zeros((outputs, width + 1)) if start is None else start / step
+    with few_threads(features.numel() * outputs):
+        found = minimize(
+            objective, begin.reshape(-1), jac=True, method="L-BFGS-B", options={"maxiter": 100, "ftol": 1e-6, "gtol": 1e-6}
+        )
+    return found.x.reshape(outputs, width + 1) * step
+
+
+@contextlib.contextmanager
+def few_threads(products: int) -> Iterator[None]:
+    """One thread for small problems: waiting for each other costs thousands of short steps more than the second saves."""
+    before = torch.get_num_threads()
+    if products < SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def choose_l2(
-    features: NDArray[np.float32], targets: Tensor, loss: LossOf, outputs: int, *, folds: int = 5, seed: int = 0
+    features: NDArray[np.float32], targets: Tensor, loss: LossOf, outputs: int, *, folds: int = 3, seed: int = 0
 ) -> float:
-    """Chooses the penalty by cross-validated loss, from strong to weak with warm starts.
+    """Chooses the penalty by cross-validated loss, from strong to weak with warm starts, until it no longer falls.
 
     Args:
         features: `(N, D)`.
@@ -123,14 +155,19 @@ def choose_l2(
         The chosen strength, one of `L2_GRID`.
     """
     part = np.random.default_rng(seed).permutation(len(features)) % folds
-    losses = np.zeros(len(L2_GRID))
-    for fold in range(folds):
-        keep, held = part != fold, part == fold
-        if not keep.any() or not held.any():
-            continue
-        theta = np.zeros(outputs * (features.shape[1] + 1))
-        for index, l2 in enumerate(L2_GRID):
-            weight, bias = solve(features[keep], targets[keep], loss, outputs, l2, theta)
+    used = [fold for fold in range(folds) if (part == fold).any() and (part != fold).any()]
+    bases = {fold: Basis(features[part != fold]) for fold in used}
+    starts: dict[int, NDArray[np.float64]] = {}
+    best, chosen = math.inf, L2_GRID[0]
+    for l2 in L2_GRID:
+        held_loss = 0.0
+        for fold in used:
+            keep, held = torch.from_numpy(part != fold), part == fold
+            starts[fold] = solve(bases[fold], targets[keep], loss, outputs, l2, starts.get(fold))
+            weight, bias = bases[fold].plain(starts[fold])
             logits = torch.from_numpy(features[held] @ weight.T + bias)
-            losses[index] += float(loss(logits, targets[held])[0].sum())
-    return L2_GRID[int(losses.argmin())]
+            held_loss += float(loss(logits, targets[torch.from_numpy(held)])[0].sum())
+        if held_loss >= best:
+            break
+        best, chosen = held_loss, l2
+    return chosen
