@@ -57,7 +57,7 @@ def _pairs(sample: Sample, seed: int) -> list[tuple[int, int, float]]:
             continue
         sketch = empty.copy()
         sketch.update_batch(_pieces(text))
-        close = [int(key) for key in index.query(sketch)][:50]
+        close = [int(str(key)) for key in index.query(sketch)][:50]
         index.insert(str(row), sketch, check_duplication=False)
         best = max(
             ((fuzz.ratio(text, texts[other], score_cutoff=SIMILAR), -other) for other in close), default=(0.0, 0)
