@@ -104,14 +104,15 @@ def similar_names(total: dict[str, int]) -> dict[str, str]:
     names = list(total)[:MOST_NAMES]
     if len(names) < 2:
         return {}
-    distances = cdist(names, names, scorer=DamerauLevenshtein.distance, score_cutoff=2, dtype="uint8")
+    plain = [plain_name(name) for name in names]
+    distances = cdist(plain, plain, scorer=DamerauLevenshtein.distance, score_cutoff=2, dtype="uint8")
     found: dict[str, str] = {}
     for row, label in enumerate(names):
         allowed = 1 if len(label) < 8 else 2
         close = [
             other
             for column, other in enumerate(names)
-            if column != row
+            if plain[column] != plain[row]
             and distances[row, column] <= allowed
             and min(len(label), len(other)) >= 4
             and total[label] <= RARE * total[other]
