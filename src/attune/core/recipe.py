@@ -258,7 +258,10 @@ def explain(failure: ValidationError, model: type[BaseModel], section: str, wher
     first = str(failure.errors()[0]["loc"][0]) if failure.errors()[0]["loc"] else ""
     expected = known[first].description or "" if first in known else ""
     return RecipeError(
-        "\n  ".join(lines), where=where, expected=expected, remedy="`attune show schema` lists every key with its bounds"
+        "\n  ".join(lines),
+        where=where,
+        expected=expected,
+        remedy="`attune show schema` lists every key with its bounds",
     )
 
 
