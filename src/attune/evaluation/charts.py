@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from attune.tasks.metrics import Bin
 
@@ -18,7 +19,7 @@ INK, MUTED, LINE, ACCENT, SECOND = "#010101", "#010102", "#010103", "#010104", "
 PALETTE = {INK: "--ink", MUTED: "--muted", LINE: "--line", ACCENT: "--accent", SECOND: "--second"}
 """Stand-in colours, each exchanged for a variable of the page's style sheet."""
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "attune",
     "font.size": 10,
@@ -104,7 +105,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]], titles: Mapping[str, s
                 axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=4, label=label)
             axes.set_xlabel(abscissa(history))
             axes.set_title("Loss" if panel is losses else "On validation rows", loc="left", fontsize=11, color=INK)
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.legend()
 
     return drawn(draw, 10 if len(panels) > 1 else 5.5, 3.2)
@@ -152,6 +153,6 @@ def reliability_diagram(bins: Sequence[Bin], said: str, came: str) -> str:
         top.set(xlim=(0, 1), ylim=(0, 1.02), ylabel=came)
         bottom.bar(middles, [bin.count / total for bin in filled], width=width * 0.92, color=SECOND, alpha=0.6)
         bottom.set(xlabel=said, ylabel="share")
-        bottom.yaxis.get_major_locator().set_params(nbins=2)
+        bottom.yaxis.set_major_locator(MaxNLocator(2))
 
     return drawn(draw, 5.2, 4.4)
