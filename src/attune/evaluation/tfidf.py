@@ -30,7 +30,12 @@ TRAINING_ROWS = 20_000
 FEATURES = 50_000
 """The most frequent n-grams kept, of words and of characters each."""
 
-THRESHOLDS = np.round(np.arange(0.05, 0.96, 0.05), 2)
+TOLERANCE = 0.01
+"""Where LIBLINEAR stops; ten times as far changes Banking77 by 0.05 points."""
+
+THRESHOLDS = sorted((place / 20 for place in range(1, 20)), key=lambda threshold: abs(threshold - 0.5))
+"""Thresholds tried; the first of equals wins, so 0.5 where all are as good."""
+
 Learned = Callable[[Any], Floats]
 
 
@@ -107,7 +112,7 @@ def choose(
     texts, gold = pick(texts, kept), gold[kept]
     best = (-1.0, STRENGTHS[0], 0.5)
     for strength, probabilities in held_out(texts, gold, labels, seed).items():
-        for threshold in THRESHOLDS.tolist() if gold.ndim == 2 else [0.5]:
+        for threshold in THRESHOLDS if gold.ndim == 2 else [0.5]:
             score = quality(gold, probabilities, threshold)
             if score > best[0]:
                 best = (score, strength, threshold)
@@ -179,6 +184,6 @@ def binary(features: Any, applies: NDArray[np.bool_], strength: float) -> Learne
     if applies.all() or not applies.any():
         share = float(applies[0])
         return lambda asked: np.full(asked.shape[0], share)
-    model = LogisticRegression(C=strength, solver="liblinear", dual=True, max_iter=1000, random_state=0)
+    model = LogisticRegression(C=strength, solver="liblinear", dual=True, tol=TOLERANCE, max_iter=1000, random_state=0)
     model.fit(features, applies)
     return lambda asked: np.asarray(model.predict_proba(asked)[:, 1], dtype=np.float64)
