@@ -59,7 +59,7 @@ def test_slices_part_the_rows():
     found = evaluate(single(), *texts_of(300), options=OPTIONS)
     assert sum(part["rows"] for part in found.slices) == 300
     assert {part["by"] for part in found.slices} == {"length"}
-    assert [name for name, _ in by_length(["a"] * 9)] == ["1 characters"]
+    assert [name for name, _ in by_length(["a"] * 9)] == ["1 character"]
     assert script("退款") == "han"
     assert script("refund") == "latin"
     assert script("退款 refund") == "mixed"

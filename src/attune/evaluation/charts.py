@@ -19,6 +19,8 @@ INK, MUTED, LINE, ACCENT, SECOND = "#010101", "#010102", "#010103", "#010104", "
 PALETTE = {INK: "--ink", MUTED: "--muted", LINE: "--line", ACCENT: "--accent", SECOND: "--second"}
 """Stand-in colours, each exchanged for a variable of the page's style sheet."""
 
+LOSSES = {"train_loss": "training", "validation_loss": "validation"}
+
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "attune",
@@ -85,14 +87,13 @@ def learning_curves(history: Sequence[Mapping[str, Any]], titles: Mapping[str, s
     Args:
         history: Rows with `epoch` or `step`, `train_loss`, `validation_loss` and other `validation_*` figures, any of
             which may be missing.
-        titles: Names of metrics in words.
+        titles: The metrics to draw, shares only, with their names in words.
 
     Returns:
         SVG, or nothing where there is no curve to draw.
     """
-    losses = series(history, ("train_loss", "validation_loss"))
-    names = {key for row in history for key in row if key.startswith("validation_") and key != "validation_loss"}
-    metrics = {key: points for key, points in series(history, sorted(names)).items() if key[11:] in titles}
+    losses = series(history, list(LOSSES))
+    metrics = series(history, [f"validation_{name}" for name in titles], factor=100)
     panels = [panel for panel in (losses, metrics) if panel]
     if not panels:
         return ""
@@ -101,10 +102,10 @@ def learning_curves(history: Sequence[Mapping[str, Any]], titles: Mapping[str, s
         for place, panel in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), place + 1)
             for (key, points), colour in zip(panel.items(), (SECOND, ACCENT, INK, MUTED), strict=False):
-                label = {"train_loss": "training", "validation_loss": "validation"}.get(key) or titles[key[11:]]
+                label = LOSSES.get(key) or titles[key.removeprefix("validation_")]
                 axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=4, label=label)
             axes.set_xlabel(abscissa(history))
-            axes.set_title("Loss" if panel is losses else "On validation rows", loc="left", fontsize=11, color=INK)
+            axes.set_title("Loss" if panel is losses else "On validation rows, %", loc="left", fontsize=11, color=INK)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.legend()
 
@@ -117,13 +118,15 @@ def abscissa(history: Sequence[Mapping[str, Any]]) -> str:
     return "epoch" if None not in epochs and len(set(epochs)) == len(epochs) else "step"
 
 
-def series(history: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
+def series(
+    history: Sequence[Mapping[str, Any]], keys: Sequence[str], factor: float = 1
+) -> dict[str, list[tuple[float, float]]]:
     """The points of each figure that occurs, finite ones only; at most four figures."""
     over = abscissa(history)
     result: dict[str, list[tuple[float, float]]] = {}
     for key in keys:
         rows = [(row.get(over, place + 1), row.get(key)) for place, row in enumerate(history)]
-        points = [(float(x), float(y)) for x, y in rows if y is not None and np.isfinite(y)]
+        points = [(float(x), factor * float(y)) for x, y in rows if y is not None and np.isfinite(y)]
         if points and len(result) < 4:
             result[key] = points
     return result
