@@ -53,9 +53,12 @@ def test_tfidf_of_several_labels():
     gold = np.zeros((60, 3), dtype=bool)
     gold[:20, 0] = gold[20:40, 1] = True
     gold[40:, :2] = True
-    found = tfidf(
-        texts, gold, ["money back", "lost card", "lost card, money back please"], gold[[0, 20, 40]], LABELS, seed=0
-    )
+    asked = [
+        "give me my money back for order 99",
+        "I lost my card 99 and need a new one",
+        "lost my card 99, money back please",
+    ]
+    found = tfidf(texts, gold, asked, gold[[0, 20, 40]], LABELS, seed=0)
     assert found.chosen.tolist() == [[True, False, False], [False, True, False], [True, True, False]]
 
 

@@ -105,7 +105,9 @@ def test_labels_are_escaped_and_chinese_stays_text():
 def test_what_is_missing_is_left_out():
     bare = page(single(), history=[], facts={})
     assert "Learning curves" not in bare
-    assert "Learning curves" in page(single(), history=[{"step": 5, "train_loss": 1.0}])
+    assert "Learning curves" not in page(single(), history=HISTORY[:1])
+    steps = [{"epoch": 1, "step": 5, "train_loss": 1.0}, {"epoch": 1, "step": 9, "train_loss": 0.5}]
+    assert ">step<" in page(single(), history=steps)
     perfect = single()
     assert "No row was answered wrong" in page(replace(perfect, chosen=perfect.gold))
 

@@ -19,6 +19,9 @@ INK, MUTED, LINE, ACCENT, SECOND = "#010101", "#010102", "#010103", "#010104", "
 PALETTE = {INK: "--ink", MUTED: "--muted", LINE: "--line", ACCENT: "--accent", SECOND: "--second"}
 """Stand-in colours, each exchanged for a variable of the page's style sheet."""
 
+FEW = 10
+"""Decisions below which a bin's dot is hollow: its height says little."""
+
 LOSSES = {"train_loss": "training", "validation_loss": "validation"}
 
 STYLE: Any = {
@@ -121,13 +124,13 @@ def abscissa(history: Sequence[Mapping[str, Any]]) -> str:
 def series(
     history: Sequence[Mapping[str, Any]], keys: Sequence[str], factor: float = 1
 ) -> dict[str, list[tuple[float, float]]]:
-    """The points of each figure that occurs, finite ones only; at most four figures."""
+    """The finite points of each figure that has two or more; at most four figures."""
     over = abscissa(history)
     result: dict[str, list[tuple[float, float]]] = {}
     for key in keys:
         rows = [(row.get(over, place + 1), row.get(key)) for place, row in enumerate(history)]
         points = [(float(x), factor * float(y)) for x, y in rows if y is not None and np.isfinite(y)]
-        if points and len(result) < 4:
+        if len(points) > 1 and len(result) < 4:
             result[key] = points
     return result
 
@@ -152,8 +155,10 @@ def reliability_diagram(bins: Sequence[Bin], said: str, came: str) -> str:
         top.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         middles = [(bin.low + bin.high) / 2 for bin in filled]
         top.bar(middles, [bin.accuracy for bin in filled], width=width * 0.92, color=ACCENT, alpha=0.28)
-        top.plot([bin.confidence for bin in filled], [bin.accuracy for bin in filled], "o", color=ACCENT, markersize=5)
-        top.set(xlim=(0, 1), ylim=(0, 1.02), ylabel=came)
+        for bin in filled:
+            face = ACCENT if bin.count >= FEW else "none"
+            top.plot(bin.confidence, bin.accuracy, "o", color=ACCENT, markerfacecolor=face, markersize=5)
+        top.set(xlim=(0, 1), ylim=(-0.02, 1.04), ylabel=came)
         bottom.bar(middles, [bin.count / total for bin in filled], width=width * 0.92, color=SECOND, alpha=0.6)
         bottom.set(xlabel=said, ylabel="share")
         bottom.yaxis.set_major_locator(MaxNLocator(2))
