@@ -68,6 +68,11 @@ def test_tfidf_of_one_label_or_few_rows():
     assert one.probabilities.tolist() == [[0, 1, 0]]
 
 
+def test_tfidf_reads_texts_without_words():
+    found = tfidf(["?!", "!!", "😀"] * 3, np.array([0, 1, 0] * 3), ["?"], np.array([0]), LABELS, seed=0)
+    assert found.chosen.tolist() == [0]
+
+
 def test_tfidf_samples_large_sets(monkeypatch):
     monkeypatch.setattr("attune.evaluation.tfidf.TRAINING_ROWS", 24)
     monkeypatch.setattr("attune.evaluation.tfidf.TUNING_ROWS", 12)

@@ -111,3 +111,13 @@ def test_other_rows_are_refused():
         compare(a, replace(a, gold=np.roll(a.gold, 1)), *texts_of(300), options=OPTIONS)
     with pytest.raises(DataError, match="300 answers, 299 texts"):
         evaluate(a, *texts_of(299), options=OPTIONS)
+
+
+def test_one_row_or_no_label_at_all_is_enough():
+    one = Answers("m", ("a", "b"), np.array([0]), np.array([[0.9, 0.1]]), np.array([0]))
+    assert evaluate(one, [""], ["1"], baselines=[one], options=OPTIONS).metrics["accuracy"].value == 1
+    nothing = np.zeros((3, 2), dtype=bool)
+    several = Answers("m", ("a", "b"), nothing, np.full((3, 2), 0.2), nothing)
+    found = evaluate(several, *texts_of(3), baselines=[several], options=OPTIONS)
+    assert found.metrics["macro_f1"].value == found.metrics["average_precision"].value == 0
+    assert found.worst == []

@@ -151,7 +151,7 @@ def vectoriser() -> Any:
     """TF-IDF of word and character n-grams with sublinear counts."""
     shared: dict[str, Any] = {"sublinear_tf": True, "max_features": FEATURES, "dtype": np.float32}
     return make_union(
-        TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\w+", **shared),
+        TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\w+|[^\w\s]", **shared),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **shared),
     )
 
