@@ -1,8 +1,7 @@
-"""Which row goes to which split: ranked by hash within a class, by group, or by time."""
+"""Which row goes to which split: ranked by hash within a class, or by group."""
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from attune.data.external import HashSort, Records, groups, keys, normalised, scratch_array
+from attune.data.external import HashSort, Records, groups, keys, normalised
 from attune.data.table import Table
-from attune.errors import DataError, Problem
+from attune.errors import DataError
 
 TRAIN, VALIDATION, TEST, LEFT_OUT, UNSET = 0, 1, 2, 3, 255
 NAMES = ("train", "validation", "test", "left_out")
@@ -166,7 +165,7 @@ def grouped(table: Table, assigned: NDArray[np.uint8], shares: Shares, seed: int
         order.add(keys(columns["group"], seed), row=np.arange(start, start + count))
         start += count
     quotas = shares.quotas(len(table))
-    taken = [_count(assigned, TEST), _count(assigned, VALIDATION)]
+    taken = [count_of(assigned, TEST), count_of(assigned, VALIDATION)]
     smallest: list[tuple[int, int, int]] = []
     trained = 0
     for records in order.ranges():
@@ -220,108 +219,29 @@ def _group_side(size: int, quotas: tuple[int, int], taken: list[int]) -> int:
     return TRAIN
 
 
-def by_time(table: Table, assigned: NDArray[np.uint8], shares: Shares, scratch: Path) -> None:
-    """Cuts by time: the newest rows are test, those before them validation. Rows of one moment stay together.
+def parts(length: int) -> list[slice]:
+    """Pieces of an array in a file, so that work on it holds one piece at a time.
 
     Args:
-        table: `N` rows with a time column.
-        assigned: `(N,)` split of each row, `UNSET` where it is to be chosen; filled in place.
-        shares: What to cut.
-        scratch: Folder for temporary files.
+        length: Of the array.
 
-    Raises:
-        DataError: If times are not numbers or ISO 8601, or all the same.
+    Returns:
+        Slices that cover it.
     """
-    times = _times(table, scratch)
-    quotas = shares.quotas(len(table))
-    for quota, side in zip(quotas, (TEST, VALIDATION), strict=True):
-        wanted = quota - _count(assigned, side)
-        if quota and wanted > 0:
-            threshold = _threshold(times, assigned, wanted)
-            for part in _parts(len(table)):
-                free = assigned[part] == UNSET
-                assigned[part][free & (times[part] >= threshold)] = side
-        if quota and not _count(assigned, side):
-            raise DataError(
-                "too many rows of one moment to cut by time",
-                where="data.time",
-                expected="times that differ",
-                remedy="name a finer time column, or cut by another rule in data.split",
-            )
-    for part in _parts(len(table)):
-        assigned[part][assigned[part] == UNSET] = TRAIN
-
-
-def _parts(length: int) -> list[slice]:
     return [slice(start, min(start + CHUNK, length)) for start in range(0, length, CHUNK)]
 
 
-def _count(assigned: NDArray[np.uint8], side: int) -> int:
-    return sum(int(np.count_nonzero(assigned[part] == side)) for part in _parts(len(assigned)))
-
-
-def _times(table: Table, scratch: Path) -> NDArray[np.uint64]:
-    """Times as integers of the same order, in a file."""
-    times = scratch_array(scratch / "times", len(table), "<u8")
-    problems: list[Problem] = []
-    start = 0
-    for columns in table.batches():
-        parsed = np.zeros(len(columns["time"]))
-        for index, value in enumerate(columns["time"]):
-            try:
-                parsed[index] = seconds(value)
-            except ValueError:
-                where = f"{columns['file'][index]}:{columns['line'][index]}"
-                problems.append(Problem(f"{value!r} is no time", where, "time"))
-        bits = parsed.view(np.int64)
-        ordered = np.where(bits < 0, ~bits, bits | np.int64(-(1 << 63)))
-        times[start : start + len(parsed)] = ordered.view(np.uint64)
-        start += len(parsed)
-    if problems:
-        raise DataError(
-            f"{len(problems)} rows without a time that can be read",
-            where="data.time",
-            expected="ISO 8601 (2026-01-31T12:00:00) or a number",
-            remedy="mend these rows",
-            problems=problems,
-        )
-    return times
-
-
-def seconds(value: str) -> float:
-    """A time as a number.
+def count_of(assigned: NDArray[np.uint8], side: int) -> int:
+    """How many rows have a side.
 
     Args:
-        value: A number, or ISO 8601; without a zone it counts as UTC.
+        assigned: `(N,)` split of each row.
+        side: Number of a split.
 
     Returns:
-        The number, or seconds since 1970.
-
-    Raises:
-        ValueError: If it is neither.
+        The count.
     """
-    try:
-        number = float(value)
-    except ValueError:
-        moment = datetime.datetime.fromisoformat(value.strip().replace("/", "-"))
-        number = (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
-    if number != number or number in (float("inf"), float("-inf")):
-        raise ValueError(value)
-    return number + 0.0
-
-
-def _threshold(times: NDArray[np.uint64], assigned: NDArray[np.uint8], wanted: int) -> np.uint64:
-    """The smallest time from which on at most `wanted` free rows remain, found by halving."""
-
-    def newer(limit: int) -> int:
-        parts = _parts(len(times))
-        return sum(int(np.count_nonzero((assigned[p] == UNSET) & (times[p] >= np.uint64(limit)))) for p in parts)
-
-    low, high = 0, (1 << 64) - 1
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if newer(middle) <= wanted else (middle + 1, high)
-    return np.uint64(low)
+    return sum(int(np.count_nonzero(assigned[part] == side)) for part in parts(len(assigned)))
 
 
 def leave_out(table: Table, assigned: NDArray[np.uint8], scratch: Path) -> int:

@@ -23,6 +23,10 @@ BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+LIKELY = ["cp1252", "cp1251", "cp1253", "cp1255", "cp1256", "koi8_r", "big5", "shift_jis", "euc_jp", "euc_kr"]
+"""What is guessed among; close relatives of these cannot be told apart and are left to `data.encoding`."""
+CERTAIN = frozenset({"utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "gb18030"})
+"""Encodings that show in the bytes; any other is a guess worth a notice."""
 HAN = re.compile(r"[\u3000-\u303f\u3400-\u9fff\uff00-\uffef]")
 COMMON_HAN = re.compile(r"[的是了我不在有人这个一你他们么没请要吗可好到会为上能就]")
 WIDE = re.compile(r"[^\x00-\x7f]")
@@ -116,7 +120,7 @@ def _judge(sample: bytes) -> str:
         return wide
     decoded = codecs.getincrementaldecoder("utf-8")("attune.mark").decode(sample)
     bad = decoded.count(MARK)
-    if bad == 0 or len(WIDE.findall(decoded)) - bad >= bad:
+    if bad == 0 or len(WIDE.findall(decoded)) >= 5 * bad:
         return "utf-8"
     return "gb18030" if _is_gb18030(sample) else _single_byte(sample)
 
@@ -124,7 +128,7 @@ def _judge(sample: bytes) -> str:
 def _utf16(sample: bytes) -> str:
     """UTF-16 without its mark shows by zeros in every other byte."""
     zeros = (sample[0::2].count(0), sample[1::2].count(0))
-    if max(zeros) < len(sample) // 5 or min(zeros) > max(zeros) // 10:
+    if max(zeros) <= len(sample) // 5 or min(zeros) > max(zeros) // 10:
         return ""
     return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
 
@@ -142,7 +146,7 @@ def _single_byte(sample: bytes) -> str:
         return "utf-8"
     import charset_normalizer
 
-    best = charset_normalizer.from_bytes(b"\n".join(lines[:400])).best()
+    best = charset_normalizer.from_bytes(b"\n".join(lines[:400]), cp_isolation=LIKELY).best()
     if best is None or best.chaos > 0.1 or best.coherence <= 0:
         return "utf-8"
     return best.encoding

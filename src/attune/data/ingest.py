@@ -14,9 +14,10 @@ import pyarrow as pa
 from attune.core.recipe import DataOptions
 from attune.data import rows, table
 from attune.data.batches import FILE, LINE, values
+from attune.data.encodings import CERTAIN
 from attune.data.external import HashSort, keys, scratch_array
 from attune.data.files import workplace
-from attune.data.sources import is_flat, scan, shown
+from attune.data.sources import encoding_of, is_flat, scan, shown
 from attune.data.table import Table
 from attune.errors import DataError, Problem, nearest
 
@@ -119,7 +120,15 @@ def ingest(
             made = Table(into)
         else:
             made = Table.write(into, mapping.schema, _with_ids(raw, order, scratch))
-    return Ingested(made, _notices(seen, mapping))
+    return Ingested(made, [*_guessed(location, root, options), *_notices(seen, mapping)])
+
+
+def _guessed(location: str, root: Path, options: DataOptions) -> list[str]:
+    """A notice where the encoding was a guess: reading a file wrongly must not pass in silence."""
+    encoding = "" if options.encoding else encoding_of(location, root)
+    if not encoding or encoding in CERTAIN:
+        return []
+    return [f"{location}: read as {encoding}, which is a guess; name another in data.encoding if letters look wrong"]
 
 
 def _columns(options: DataOptions, labelled: bool) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from attune.data.batches import batched
+from attune.data.encodings import detect
 from attune.data.readers import columnar, delimited, objects, others
 from attune.errors import DataError, Problem
 
@@ -132,6 +133,22 @@ def is_flat(location: str, root: Path) -> bool:
     if is_database(location):
         return False
     return format_of(find(location, root)[0], location) in {"csv", "tsv"}
+
+
+def encoding_of(location: str, root: Path) -> str:
+    """The encoding detected for a text file.
+
+    Args:
+        location: As in a recipe.
+        root: The data root.
+
+    Returns:
+        A codec name; empty for what is no single text file.
+    """
+    if is_database(location):
+        return ""
+    path, _ = find(location, root)
+    return detect(path) if format_of(path, location) in TEXT_FORMATS else ""
 
 
 def scan(

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from attune.core.recipe import DataOptions
-from attune.data import cutting
+from attune.data import cutting, moments
 from attune.data.cutting import LEFT_OUT, NAMES, TEST, TRAIN, UNSET, VALIDATION, Shares
 from attune.data.external import HashSort, keys, scratch_array
 from attune.data.files import replacing, workplace
@@ -175,7 +175,7 @@ def _assign(
     elif options.split == "grouped":
         cutting.grouped(train, assigned, shares, options.seed, scratch)
     else:
-        cutting.by_time(train, assigned, shares, scratch)
+        moments.by_time(train, assigned, shares, scratch)
     if options.split != "stratified" and (shares.test or shares.validation):
         left = cutting.leave_out(train, assigned, scratch)
         if left:

@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from attune.tasks.metrics import Bin
 
@@ -18,7 +19,12 @@ INK, MUTED, LINE, ACCENT, SECOND = "#010101", "#010102", "#010103", "#010104", "
 PALETTE = {INK: "--ink", MUTED: "--muted", LINE: "--line", ACCENT: "--accent", SECOND: "--second"}
 """Stand-in colours, each exchanged for a variable of the page's style sheet."""
 
-STYLE: dict[str, Any] = {
+FEW = 10
+"""Decisions below which a bin's dot is hollow: its height says little."""
+
+LOSSES = {"train_loss": "training", "validation_loss": "validation"}
+
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "attune",
     "font.size": 10,
@@ -84,14 +90,13 @@ def learning_curves(history: Sequence[Mapping[str, Any]], titles: Mapping[str, s
     Args:
         history: Rows with `epoch` or `step`, `train_loss`, `validation_loss` and other `validation_*` figures, any of
             which may be missing.
-        titles: Names of metrics in words.
+        titles: The metrics to draw, shares only, with their names in words.
 
     Returns:
         SVG, or nothing where there is no curve to draw.
     """
-    losses = series(history, ("train_loss", "validation_loss"))
-    names = {key for row in history for key in row if key.startswith("validation_") and key != "validation_loss"}
-    metrics = {key: points for key, points in series(history, sorted(names)).items() if key[11:] in titles}
+    losses = series(history, list(LOSSES))
+    metrics = series(history, [f"validation_{name}" for name in titles], factor=100)
     panels = [panel for panel in (losses, metrics) if panel]
     if not panels:
         return ""
@@ -100,11 +105,11 @@ def learning_curves(history: Sequence[Mapping[str, Any]], titles: Mapping[str, s
         for place, panel in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), place + 1)
             for (key, points), colour in zip(panel.items(), (SECOND, ACCENT, INK, MUTED), strict=False):
-                label = {"train_loss": "training", "validation_loss": "validation"}.get(key) or titles[key[11:]]
+                label = LOSSES.get(key) or titles[key.removeprefix("validation_")]
                 axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=4, label=label)
             axes.set_xlabel(abscissa(history))
-            axes.set_title("Loss" if panel is losses else "On validation rows", loc="left", fontsize=11, color=INK)
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.set_title("Loss" if panel is losses else "On validation rows, %", loc="left", fontsize=11, color=INK)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.legend()
 
     return drawn(draw, 10 if len(panels) > 1 else 5.5, 3.2)
@@ -116,14 +121,16 @@ def abscissa(history: Sequence[Mapping[str, Any]]) -> str:
     return "epoch" if None not in epochs and len(set(epochs)) == len(epochs) else "step"
 
 
-def series(history: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
-    """The points of each figure that occurs, finite ones only; at most four figures."""
+def series(
+    history: Sequence[Mapping[str, Any]], keys: Sequence[str], factor: float = 1
+) -> dict[str, list[tuple[float, float]]]:
+    """The finite points of each figure that has two or more; at most four figures."""
     over = abscissa(history)
     result: dict[str, list[tuple[float, float]]] = {}
     for key in keys:
         rows = [(row.get(over, place + 1), row.get(key)) for place, row in enumerate(history)]
-        points = [(float(x), float(y)) for x, y in rows if y is not None and np.isfinite(y)]
-        if points and len(result) < 4:
+        points = [(float(x), factor * float(y)) for x, y in rows if y is not None and np.isfinite(y)]
+        if len(points) > 1 and len(result) < 4:
             result[key] = points
     return result
 
@@ -148,10 +155,12 @@ def reliability_diagram(bins: Sequence[Bin], said: str, came: str) -> str:
         top.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         middles = [(bin.low + bin.high) / 2 for bin in filled]
         top.bar(middles, [bin.accuracy for bin in filled], width=width * 0.92, color=ACCENT, alpha=0.28)
-        top.plot([bin.confidence for bin in filled], [bin.accuracy for bin in filled], "o", color=ACCENT, markersize=5)
-        top.set(xlim=(0, 1), ylim=(0, 1.02), ylabel=came)
+        for bin in filled:
+            face = ACCENT if bin.count >= FEW else "none"
+            top.plot(bin.confidence, bin.accuracy, "o", color=ACCENT, markerfacecolor=face, markersize=5)
+        top.set(xlim=(0, 1), ylim=(-0.02, 1.04), ylabel=came)
         bottom.bar(middles, [bin.count / total for bin in filled], width=width * 0.92, color=SECOND, alpha=0.6)
         bottom.set(xlabel=said, ylabel="share")
-        bottom.yaxis.get_major_locator().set_params(nbins=2)
+        bottom.yaxis.set_major_locator(MaxNLocator(2))
 
     return drawn(draw, 5.2, 4.4)

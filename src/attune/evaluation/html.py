@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from attune.evaluation import words as words_module
 
@@ -21,9 +22,16 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters.update(breakable=breakable)
     words: Any = words_module
     made.globals.update(words=words)
     return made
+
+
+def breakable(name: str) -> Markup:
+    """A name, escaped, that may be broken after its separators and nowhere else it need not."""
+    text = str(escape(name))
+    return Markup(text.replace("_", "_<wbr>").replace("/", "/<wbr>"))
 
 
 def render(template: str, **values: Any) -> str:

@@ -55,7 +55,7 @@ def report(
         names=NAMES[evaluation.multi_label],
         facts=facts,
         recipe=recipe_toml,
-        curves=Markup(learning_curves(history, words.TITLES)),
+        curves=Markup(learning_curves(history, {name: words.TITLES[name] for name in evaluation.headline})),
         reliability=Markup(reliability_diagram(evaluation.bins, *axes_of(evaluation))),
         calibration=words.calibration(evaluation.bins, evaluation.multi_label),
         weakest=labels[:WEAKEST],

@@ -255,7 +255,7 @@ def bootstrap_weights(rows: int, resamples: int, block: int, seed: int) -> Itera
         seed: Seed; the draws do not depend on `block`.
 
     Yields:
-        `(≤ block, N)` counts.
+        Floats: `(≤ block, N)` counts.
     """
     generator = np.random.default_rng(seed)
     for start in range(0, resamples, block):
@@ -274,7 +274,7 @@ def swap_weights(rows: int, resamples: int, block: int, seed: int) -> Iterator[F
         seed: Seed.
 
     Yields:
-        `(≤ block, N)` of 0 (kept) and 1 (swapped).
+        Floats: `(≤ block, N)` of 0 (kept) and 1 (swapped).
     """
     generator = np.random.default_rng(seed)
     for start in range(0, resamples, block):

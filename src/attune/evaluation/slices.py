@@ -65,7 +65,8 @@ def by_length(texts: Sequence[str]) -> list[tuple[str, NDArray[np.int64]]]:
         rows = np.flatnonzero(place == quarter)
         if len(rows):
             low, high = int(lengths[rows].min()), int(lengths[rows].max())
-            groups.append((f"{low} characters" if low == high else f"{low}–{high} characters", rows))
+            span = str(low) if low == high else f"{low}–{high}"
+            groups.append((f"{span} {'character' if high == 1 else 'characters'}", rows))
     return groups
 
 

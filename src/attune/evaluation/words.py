@@ -33,6 +33,12 @@ MEANINGS = {
     "ece": "mean gap between confidence and accuracy, 15 bins; lower is better",
 }
 
+BY = {"length": "Length", "script": "Script"}
+
+PARTS = {"latin": "Latin", "han": "Chinese", "mixed": "Chinese and Latin", "other": "neither Chinese nor Latin"}
+
+BASELINES = {"majority": "the majority class", "tfidf": "TF-IDF", "zero-shot": "zero-shot by label names"}
+
 PLAIN = ("mcc", "log_loss")
 """Metrics that are not shares, and are not said in per cent."""
 
@@ -45,6 +51,16 @@ def figure(name: str, value: float) -> str:
     return f"{value:.3f}" if name in PLAIN else f"{100 * value:.1f}"
 
 
+def who(name: str) -> str:
+    """A baseline's name in words; any other name as it is."""
+    return BASELINES.get(name, name)
+
+
+def opening(sentence: str) -> str:
+    """A sentence with its first letter raised, the rest as it is."""
+    return sentence[:1].upper() + sentence[1:]
+
+
 def unit(name: str) -> str:
     """What follows the figure."""
     return "" if name in PLAIN else "%"
@@ -53,6 +69,11 @@ def unit(name: str) -> str:
 def span(name: str, interval: Interval | Difference) -> str:
     """The bounds of an interval: `[92.1, 94.0]`."""
     return f"[{figure(name, interval.low)}, {figure(name, interval.high)}]"
+
+
+def signed_span(name: str, interval: Interval | Difference) -> str:
+    """The bounds of a difference, with signs."""
+    return f"[{signed(name, interval.low)}, {signed(name, interval.high)}]"
 
 
 def p_value(p: float) -> str:
@@ -83,14 +104,14 @@ def verdict(name: str, difference: Difference, other: str) -> str:
     Returns:
         For example "better than tfidf by 4.1 points [3.0, 5.2], p < 0.001".
     """
-    low, high = sorted((difference.low, difference.high))
     said = direction(name, difference)
     measure = "points " if name not in PLAIN else ""
     if said == "even":
         return (
             f"no clear difference from {other}: {signed(name, difference.value)} {measure}"
-            f"[{signed(name, low)}, {signed(name, high)}], {p_value(difference.p)}"
+            f"{signed_span(name, difference)}, {p_value(difference.p)}"
         )
+    low, high = difference.low, difference.high
     if difference.value < 0:
         low, high = -high, -low
     size = figure(name, abs(difference.value))

@@ -94,7 +94,7 @@ def classification_metrics(answers: Answers) -> dict[str, float]:
     if answers.multi_label:
         result |= ranking(answers)
     else:
-        result["mcc"] = float(matthews_corrcoef(gold, chosen))
+        result["mcc"] = float(matthews_corrcoef(gold, chosen)) if len(occurring) > 1 else 0.0
     result["log_loss"] = float(losses(answers).mean())
     result["ece"] = calibration_error(reliability(answers))
     return {name: result[name] for name in NAMES[answers.multi_label]}
