@@ -102,7 +102,10 @@ def weight_files(folder: Path, name: str) -> list[Path]:
     """The safetensors files of a checkpoint, by its index where there is one."""
     if not (folder / "config.json").is_file():
         raise BackboneError(
-            "no config.json", where=str(folder), expected="a Hugging Face model folder", remedy="save it with save_pretrained"
+            "no config.json",
+            where=str(folder),
+            expected="a Hugging Face model folder",
+            remedy="save it with save_pretrained",
         )
     index = folder / "model.safetensors.index.json"
     if index.is_file():
@@ -133,5 +136,3 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-

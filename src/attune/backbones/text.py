@@ -92,7 +92,7 @@ class Text(nn.Module):
                 f"cannot be read as a text encoder: {error}",
                 where=str(checkpoint.folder),
                 expected="a Hugging Face encoder with config, fast tokenizer and safetensors weights",
-                remedy="try `transformers.AutoModel.from_pretrained` on that folder; encoder–decoders and decoders are other families",
+                remedy="try `transformers.AutoModel.from_pretrained` on that folder; decoders are another family",
             ) from error
         if not getattr(self.tokenizer, "is_fast", False):
             raise BackboneError("has no fast tokenizer", where=str(checkpoint.folder), expected="tokenizer.json")
@@ -180,6 +180,15 @@ class Text(nn.Module):
         tokens = self.network(**inputs).last_hidden_state
         mask = inputs["attention_mask"].unsqueeze(-1).to(tokens.dtype)
         return (tokens * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+    def attend(self, kernel: str) -> None:
+        """Switches the attention kernel; the answers stay the same within rounding.
+
+        Args:
+            kernel: `sdpa` or `eager`.
+        """
+        base = self.network.get_base_model() if hasattr(self.network, "get_base_model") else self.network
+        base.set_attn_implementation(kernel)
 
     def used(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters that the pooled vector depends on, by name."""

@@ -41,7 +41,8 @@ if __name__ == "__main__":
     lines = [line.rstrip("\\n") for line in sys.stdin if line.strip()]
     for start in range(0, len(lines), 32):
         for row in probabilities(lines[start : start + 32]):
-            given = (row > settings["threshold"]).nonzero().flatten().tolist() if settings["multi_label"] else [int(row.argmax())]
+            above = (row > settings["threshold"]).nonzero().flatten().tolist()
+            given = above if settings["multi_label"] else [int(row.argmax())]
             print(json.dumps([settings["labels"][index] for index in given], ensure_ascii=False))
 '''
 
@@ -88,13 +89,15 @@ def whole_classifier(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias: 
     config.num_labels = len(bundle.labels)
     config.id2label = dict(enumerate(bundle.labels))
     config.label2id = {label: index for index, label in enumerate(bundle.labels)}
-    config.problem_type = "multi_label_classification" if bundle.model.task.multi_label else "single_label_classification"
+    config.problem_type = (
+        "multi_label_classification" if bundle.model.task.multi_label else "single_label_classification"
+    )
     config.architectures = [type(network).__name__]
     network.num_labels = len(bundle.labels)
     network.save_pretrained(folder)
     return (
-        f"{type(network).__name__} for plain `transformers.pipeline('text-classification')`, because first-token pooling is "
-        "the family's own classification head"
+        f"{type(network).__name__} for plain `transformers.pipeline('text-classification')`, because first-token "
+        "pooling is the family's own classification head"
     )
 
 

@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from attune.errors import MachineError
 
 
 @contextlib.contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def whole_folder(target: Path) -> Generator[Path]:
     """A folder that appears complete or not at all.
 
     Args:
@@ -47,7 +47,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
+def whole_file(target: Path) -> Generator[Path]:
     """A file that appears complete or not at all.
 
     Args:
@@ -70,7 +70,7 @@ def whole_file(target: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def disk(target: Path) -> Iterator[None]:
+def disk(target: Path) -> Generator[None]:
     """Turns what a full, read-only or forbidden disk says into an error with a remedy."""
     try:
         yield

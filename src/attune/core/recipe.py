@@ -106,6 +106,8 @@ class TrainingOptions(Options):
     """What to stop and choose on: any metric of the task, or `loss`. Not given: the task's first."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number format of training; auto measures this machine. Answers are always computed in float32."""
+    attention: Literal["auto", "sdpa", "eager"] = "auto"
+    """Attention kernel of training; auto measures this machine. Answers are always computed with sdpa."""
     threads: int = Field(0, ge=0)
     """CPU threads; 0: as many as this machine has cores."""
     checkpoint_steps: int = Field(200, ge=1)
@@ -211,7 +213,7 @@ def parse(document: Mapping[str, Any], axes: Axes, *, where: str = "recipe") -> 
             )
         model = PLAIN[section] if section in PLAIN else entry_options(section, values, axes, where)
         tables[section] = validate(model, values, section, where)
-    return Recipe.model_construct(**tables)
+    return Recipe.model_validate(tables)
 
 
 DEFAULT_ENTRY = {"backbone": "text", "task": "classification", "method": "full"}

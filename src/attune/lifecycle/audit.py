@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attune.core.records import Input
 from attune.core.recipe import Recipe
+from attune.core.records import Input
 from attune.data.audit import Audit, audit
 from attune.data.splits import Splits, split
 from attune.lifecycle.judge import embedder
@@ -28,7 +28,7 @@ class Audited:
 
 
 @contextlib.contextmanager
-def audited(recipe: Recipe, root: Path, *, sample: int = 20_000) -> Iterator[Audited]:
+def audited(recipe: Recipe, root: Path, *, sample: int = 20_000) -> Generator[Audited]:
     """Audits the rows a recipe names.
 
     Args:

@@ -40,7 +40,8 @@ def card(recipe: Recipe, model: Model, evaluation: Evaluation | None, kind: str,
     lines += ["", "## What to know", ""]
     lines += [f"- {notice}" for notice in notices] or ["- Nothing was noticed during the run."]
     lines += [
-        "- It answers every text with its labels, also one that has nothing to do with them, unless a label stands for that.",
+        "- It answers every text with its labels, also one that has nothing to do with them, unless a label stands for "
+        "that.",
         "- Figures hold for rows like the ones measured; audit and evaluate again when the rows change.",
     ]
     return "\n".join(lines) + "\n"
@@ -50,8 +51,9 @@ def figures(evaluation: Evaluation | None, kind: str) -> list[str]:
     """A table of figures with intervals, or a line that says there are none."""
     if evaluation is None:
         return ["Nothing was measured: there were neither test nor validation rows."]
-    rows = [f"On {evaluation.rows} {kind} rows:", "", f"| metric | value | interval |", "|---|---|---|"]
+    rows = [f"On {evaluation.rows} {kind} rows:", "", "| metric | value | interval |", "|---|---|---|"]
     rows += [
-        f"| {name} | {found.value:.4f} | [{found.low:.4f}, {found.high:.4f}] |" for name, found in evaluation.metrics.items()
+        f"| {name} | {found.value:.4f} | [{found.low:.4f}, {found.high:.4f}] |"
+        for name, found in evaluation.metrics.items()
     ]
     return rows

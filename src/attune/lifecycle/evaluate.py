@@ -46,11 +46,20 @@ class Evaluated:
     def page(self) -> str:
         """One HTML page: the comparison where there are two bundles, else the report of the one."""
         if self.comparisons:
-            return comparison_report(self.comparisons[0], title=f"{self.comparisons[0].a} against {self.comparisons[0].b}")
+            return comparison_report(
+                self.comparisons[0], title=f"{self.comparisons[0].a} against {self.comparisons[0].b}"
+            )
         bundle = self.bundles[0]
-        facts = {"bundle": bundle.digest[:12], "made with": ", ".join(f"{k} {v}" for k, v in bundle.manifest.versions.items())}
+        facts = {
+            "bundle": bundle.digest[:12],
+            "made with": ", ".join(f"{k} {v}" for k, v in bundle.manifest.versions.items()),
+        }
         return report(
-            self.evaluations[0], title=self.evaluations[0].name, recipe_toml=bundle.recipe.toml(), history=(), facts=facts
+            self.evaluations[0],
+            title=self.evaluations[0].name,
+            recipe_toml=bundle.recipe.toml(),
+            history=(),
+            facts=facts,
         )
 
     def _repr_html_(self) -> str:
@@ -58,7 +67,11 @@ class Evaluated:
 
 
 def evaluate_bundles(
-    paths: Sequence[str | Path | Bundle], data: str, *, root: Path | None = None, options: EvaluationOptions | None = None
+    paths: Sequence[str | Path | Bundle],
+    data: str,
+    *,
+    root: Path | None = None,
+    options: EvaluationOptions | None = None,
 ) -> Evaluated:
     """Judges bundles on the same labelled rows.
 

@@ -22,7 +22,9 @@ def examine(splits: Splits, options: DataOptions, events: Events) -> None:
     """
     found = audit(splits, options, embed=None, token_counts=None, max_length=0)
     warnings = [finding.summary for finding in found.findings if finding.severity != "note"]
-    events.write("audit", summary="; ".join(warnings) or "nothing that would spoil the result", findings=len(found.findings))
+    events.write(
+        "audit", summary="; ".join(warnings) or "nothing that would spoil the result", findings=len(found.findings)
+    )
     stops = found.stops(options.acknowledge)
     if stops:
         first = stops[0]
@@ -30,6 +32,6 @@ def examine(splits: Splits, options: DataOptions, events: Events) -> None:
             "; ".join(finding.summary for finding in stops),
             where="audit",
             expected="rows whose evaluation means something",
-            remedy=f"{first.remedy}; `attune audit` shows the rows, `attune audit --fix` mends what it can; or accept it "
+            remedy=f"{first.remedy}; `attune audit` shows the rows, `attune audit --fix` mends some; or accept it "
             f"knowingly with data.acknowledge = {[finding.kind for finding in stops]}",
         )

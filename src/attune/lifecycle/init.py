@@ -45,7 +45,14 @@ def recipe_for(what: Path, data_root: Path | None, overrides: Sequence[str]) -> 
 
 def columns(name: str, found: Guess) -> dict[str, str]:
     """The keys of [data] that a guess fills in."""
-    filled = {"train": name, "text": found.text, "label": found.label, "id": found.id, "group": found.group, "time": found.time}
+    filled = {
+        "train": name,
+        "text": found.text,
+        "label": found.label,
+        "id": found.id,
+        "group": found.group,
+        "time": found.time,
+    }
     if found.multi_label and found.separator:
         filled["label_separator"] = found.separator
     return {key: value for key, value in filled.items() if value}
@@ -67,7 +74,11 @@ def draft(location: str, root: Path) -> Drafted:
     found = guess(location, root)
     beside = siblings(root / location)
     reasons = list(found.reasons)
-    lines = ["# A recipe for attune. `attune train` runs it as it is; `attune show schema` lists every key.", "", "[data]"]
+    lines = [
+        "# A recipe for attune. `attune train` runs it as it is; `attune show schema` lists every key.",
+        "",
+        "[data]",
+    ]
     for key, value in columns(location, found).items():
         lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
     for key, path in beside.items():
@@ -77,7 +88,11 @@ def draft(location: str, root: Path) -> Drafted:
     lines += ["", "[task]", 'name = "classification"']
     if found.multi_label:
         lines.append("multi_label = true  # a row may have several labels")
-    lines += ["", "[backbone]", 'name = "all-MiniLM-L6-v2"  # embedded, English; any Hugging Face encoder by name or folder']
+    lines += [
+        "",
+        "[backbone]",
+        'name = "all-MiniLM-L6-v2"  # embedded, English; any Hugging Face encoder by name or folder',
+    ]
     lines += ["", "[method]", *method_lines(found, reasons)]
     lines += ["", "[training]", "seed = 0", ""]
     text = "\n".join(lines)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +52,8 @@ def judge(model: Model, table: Table, name: str) -> Judged:
 
 def embedder(checkpoint: Checkpoint) -> Embed:
     """The untuned backbone as a function from texts to mean-pooled vectors of length one."""
-    backbone = Text(checkpoint, TextOptions(name=checkpoint.name, pooling="mean", max_length=256)).eval()
+    options = TextOptions.model_validate({"name": checkpoint.name, "pooling": "mean", "max_length": 256})
+    backbone = Text(checkpoint, options).eval()
 
     @torch.inference_mode()
     def embed(rows: list[str]) -> NDArray[np.float32]:

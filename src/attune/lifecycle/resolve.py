@@ -15,7 +15,7 @@ from attune.errors import DataError
 from attune.model.assemble import Model
 from attune.tasks.heads.linear import choose_l2
 from attune.training.encoded import Encoded
-from attune.training.precision import choose
+from attune.training.precision import ANSWERING, CANDIDATES, choose
 
 ROUNDING = 8
 SHORTEST = 64
@@ -81,13 +81,18 @@ def after_encoding(recipe: Recipe, model: Model, rows: Encoded) -> tuple[Recipe,
         "head_learning_rate": options.head_learning_rate or model.method.head_rate,
     }
     if options.start == "probe" and solved(model):
-        changes |= {"epochs": 0, "precision": "float32"}
-    elif options.precision == "auto":
+        changes |= {"epochs": 0, "precision": "float32", "attention": ANSWERING}
+    elif "auto" in (options.precision, options.attention):
         size = min(options.batch_size, len(rows))
         sample = np.random.default_rng(options.seed).choice(len(rows), size, replace=False)
-        changes["precision"], measured["seconds_a_step"] = choose(
-            model, rows.rows(sample), rows.targets[torch.from_numpy(sample)]
+        wanted = (options.precision, options.attention)
+        allowed = [
+            pair for pair in CANDIDATES if all(want in ("auto", is_) for want, is_ in zip(wanted, pair, strict=True))
+        ]
+        chosen, measured["seconds_a_step"] = choose(
+            model, rows.rows(sample), rows.targets[torch.from_numpy(sample)], allowed
         )
+        changes |= {"precision": chosen[0], "attention": chosen[1]}
     return recipe.having("training", **changes), measured
 
 
@@ -122,7 +127,9 @@ def refuse_unknown(recipe: Recipe, rows: Encoded, name: str) -> str:
     """
     share = rows.unknown / max(rows.words, 1)
     bound: float = recipe.backbone.max_unknown  # pyright: ignore[reportAttributeAccessIssue] every family has it
-    told = f"{share:.1%} of the training rows' tokens are unknown to {name} ({rows.affected} of {len(rows)} rows affected)"
+    told = (
+        f"{share:.1%} of the training rows' tokens are unknown to {name} ({rows.affected} of {len(rows)} rows affected)"
+    )
     if share > bound:
         raise DataError(
             told,

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from attune.training.events import Events, Listener
 from attune.training.loop import Loop, Place
 from attune.training.optimiser import moving
 from attune.training.trackers import tracking
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -101,10 +103,14 @@ class Run:
         name = model.backbone.checkpoint.name
         notice = resolve.refuse_unknown(self.recipe, rows, name)
         if rows.truncated:
-            self.notices.append(f"{rows.truncated} of {len(rows)} training rows are longer than {name} reads and were cut")
+            self.notices.append(
+                f"{rows.truncated} of {len(rows)} training rows are longer than {name} reads and were cut"
+            )
         self.notices += [notice] if notice else []
         if not (self.folder / "recipe.toml").is_file():
-            length = getattr(self.recipe.backbone, "max_length", 0) or resolve.max_length(int(rows.lengths().max()), model.backbone.limit)
+            length = getattr(self.recipe.backbone, "max_length", 0) or resolve.max_length(
+                int(rows.lengths().max()), model.backbone.limit
+            )
             self.recipe = self.recipe.having("backbone", max_length=length)
             self.recipe, measured = resolve.after_encoding(self.recipe, model, rows)
             self.events.write("resolved", **measured)
@@ -132,11 +138,7 @@ class Run:
         _, higher = model.task.metric(options.metric)
         measure = None
         if held is not None and splits.validation:
-            gold = splits.validation.labels()
-
-            def measure() -> dict[str, float]:
-                return validation_metrics(model, held, gold)
-
+            measure = partial(validation_metrics, model, held, splits.validation.labels())
         place = Place(self.folder, self.events, self.around.stopping)
         with tracking(options.trackers, self.folder, self.recipe) as listener:
             self.events.listen(listener)
@@ -178,7 +180,9 @@ class Run:
         others = list(judge.beside(options.baselines, model, splits.train, judged, embed, options.seed))
         notices = list(self.notices)
         if kind == "validation":
-            notices.append("there are no test rows: these figures are of the validation rows, on which choices were made")
+            notices.append(
+                "there are no test rows: these figures are of the validation rows, on which choices were made"
+            )
         return evaluate(
             judged.answers,
             [redact(text) for text in judged.texts],
@@ -191,10 +195,18 @@ class Run:
     def _outside(self, model: Model, evaluation: Evaluation | None, kind: str) -> dict[str, str]:
         events = self.events.read()
         facts = run_facts(model, self.around.clock() - self.begun)
-        run = {"data_root": str(self.root.resolve()), "seconds": facts["seconds"], "facts": facts, "notices": self.notices}
+        run = {
+            "data_root": str(self.root.resolve()),
+            "seconds": facts["seconds"],
+            "facts": facts,
+            "notices": self.notices,
+        }
         result = {"run.json": canonical(run), "card.md": card(self.recipe, model, evaluation, kind, self.notices)}
         if evaluation:
-            shown = {"measured on": f"{kind} rows", **{key.replace("_", " "): str(value) for key, value in facts.items()}}
+            shown = {
+                "measured on": f"{kind} rows",
+                **{key.replace("_", " "): str(value) for key, value in facts.items()},
+            }
             result["report.html"] = report(
                 evaluation,
                 title=f"{cell_of(self.recipe).task}: {cell_of(self.recipe).method} on {model.backbone.checkpoint.name}",

@@ -22,14 +22,16 @@ class Frozen(Method):
     """Moves the top `trainable_layers` layers and what lies above them."""
 
     Options: ClassVar[type[Options]] = FrozenOptions
-    summary: ClassVar[str] = "only the top `trainable_layers` layers move; 0 is the linear probe, solved as a convex problem"
+    summary: ClassVar[str] = (
+        "only the top `trainable_layers` layers move; 0 is the linear probe, solved as a convex problem"
+    )
 
     def why_not(self, layers: int, width: int) -> str:
         """Refuses more layers than there are."""
         del width
         if self.options.trainable_layers > layers:
             return (
-                f"frozen with trainable_layers = {self.options.trainable_layers} needs that many layers, and the backbone "
+                f"frozen with trainable_layers = {self.options.trainable_layers} needs as many layers; the backbone "
                 f"has {layers}; use at most {layers}, or full to move everything"
             )
         return ""

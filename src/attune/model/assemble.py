@@ -144,9 +144,7 @@ class Model(nn.Module):
         labels: The learned labels.
     """
 
-    def __init__(
-        self, backbone: Any, head: nn.Module, task: Any, method: Any, objective: Any, labels: Labels
-    ) -> None:
+    def __init__(self, backbone: Any, head: nn.Module, task: Any, method: Any, objective: Any, labels: Labels) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head

@@ -43,9 +43,7 @@ class Bundle:
         witness_difference: Largest difference of a probability in that replay.
     """
 
-    def __init__(
-        self, path: Path, manifest: Manifest, recipe: Recipe, model: Model, witness_difference: float
-    ) -> None:
+    def __init__(self, path: Path, manifest: Manifest, recipe: Recipe, model: Model, witness_difference: float) -> None:
         self.path = path
         self.manifest = manifest
         self.recipe = recipe

@@ -83,7 +83,9 @@ def read(folder: Path) -> Manifest:
         document = json.loads(path.read_text(encoding="utf-8"))
         version = document["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"not a manifest: {error!r}", where=str(path), remedy="restore the bundle from its source") from None
+        raise BundleError(
+            f"not a manifest: {error!r}", where=str(path), remedy="restore the bundle from its source"
+        ) from None
     if not isinstance(version, int) or version > FORMAT:
         raise BundleError(
             f"bundle format {version}",
@@ -95,7 +97,9 @@ def read(folder: Path) -> Manifest:
         manifest = Manifest.model_validate(document)
     except ValidationError as error:
         raise BundleError(
-            f"not a manifest of format {FORMAT}: {error.errors()[0]['loc']}", where=str(path), remedy="restore the bundle"
+            f"not a manifest of format {FORMAT}: {error.errors()[0]['loc']}",
+            where=str(path),
+            remedy="restore the bundle",
         ) from None
     verify(folder, manifest)
     return manifest
@@ -108,7 +112,9 @@ def verify(folder: Path, manifest: Manifest) -> None:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
-            raise BundleError(f"{name} is a link", where=str(folder), expected="plain files", remedy="copy what it points to")
+            raise BundleError(
+                f"{name} is a link", where=str(folder), expected="plain files", remedy="copy what it points to"
+            )
         if path.is_file() and name not in manifest.files and name not in OUTSIDE:
             kind = "" if path.suffix in READABLE else "; attune unpickles nothing and runs nothing it finds"
             raise BundleError(

@@ -46,9 +46,7 @@ def checked(rows: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
     Raises:
         DataError: Some cannot be answered; all of them are listed.
     """
-    problems = [
-        Problem(reason, f"row {index + 1}", "text") for index, row in enumerate(rows) if (reason := fault(row))
-    ]
+    problems = [Problem(reason, f"row {index + 1}", "text") for index, row in enumerate(rows) if (reason := fault(row))]
     if problems:
         raise DataError(
             f"{len(problems)} of {len(rows)} rows cannot be answered",

@@ -181,7 +181,7 @@ class Classification:
         ]
 
     def _prediction(
-        self, row: NDArray[np.float32], best: NDArray[np.int64], names: Sequence[str], notices: tuple[str, ...]
+        self, row: NDArray[np.float32], best: NDArray[np.int64], names: tuple[str, ...], notices: tuple[str, ...]
     ) -> Prediction:
         alternatives = tuple(Alternative(names[index], float(row[index])) for index in best)
         if not self.multi_label:
@@ -190,9 +190,7 @@ class Classification:
         sure = float(row[given].min()) if given else float(1 - row.max())
         return Prediction([names[index] for index in given], sure, alternatives, notices, row)
 
-    def answers(
-        self, name: str, probabilities: NDArray[np.float32], golds: Sequence[Any], labels: Labels
-    ) -> Answers:
+    def answers(self, name: str, probabilities: NDArray[np.float32], golds: Sequence[Any], labels: Labels) -> Answers:
         """What was answered, beside what was right.
 
         Args:

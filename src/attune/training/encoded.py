@@ -28,10 +28,12 @@ class Rows(Protocol):
 class Encoded:
     """Token ids and targets of a set.
 
-    Attributes:
+    Args:
         flat: All ids, one after another.
         starts: `(N + 1,)` where each row begins.
         targets: `(N,)` or `(N, K)`.
+
+    Attributes:
         truncated: Rows of which the end was cut off.
         unknown: Tokens unknown to the backbone.
         words: Tokens that are not special.
@@ -113,5 +115,3 @@ def epoch_order(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: i
         part = part[np.argsort(lengths[part], kind="stable")]
         batches.extend(part[at : at + batch_size] for at in range(0, len(part), batch_size))
     return [batches[index] for index in draw.permutation(len(batches))]
-
-

@@ -20,7 +20,7 @@ from attune.training.checkpoint import State
 from attune.training.encoded import Encoded, epoch_order
 from attune.training.events import Events
 from attune.training.optimiser import build, factor, moving, set_rates
-from attune.training.precision import autocast
+from attune.training.precision import ANSWERING, autocast
 
 Evaluate = Callable[[], dict[str, float]]
 """Metrics of the model as it stands on the validation rows, `loss` among them."""
@@ -49,7 +49,13 @@ class Loop:
     """
 
     def __init__(
-        self, model: Model, rows: Encoded, options: TrainingOptions, place: Place, evaluate: Evaluate | None, higher: bool
+        self,
+        model: Model,
+        rows: Encoded,
+        options: TrainingOptions,
+        place: Place,
+        evaluate: Evaluate | None,
+        higher: bool,
     ) -> None:
         self.model = model
         self.rows = rows
@@ -99,6 +105,7 @@ class Loop:
         order = epoch_order(self.lengths, self.options.batch_size, self.options.seed, state.epochs)
         done = state.step - state.epochs * self.steps_per_epoch
         self.model.train()
+        self.model.backbone.attend(self.options.attention)
         for index in range(done, self.steps_per_epoch):
             size = self.options.accumulation
             self._step(state, order[index * size : (index + 1) * size])
@@ -112,6 +119,7 @@ class Loop:
                     where=str(self.place.folder),
                     remedy=f"go on with: attune train --resume {self.place.folder}",
                 )
+        self.model.backbone.attend(ANSWERING)
         state.epochs += 1
         self.place.events.write(
             "epoch", epoch=state.epochs, step=state.step, train_loss=state.loss / max(state.weight, 1e-12)

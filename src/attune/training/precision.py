@@ -1,4 +1,4 @@
-"""Which number format is faster here: a property of the machine, so it is measured."""
+"""Which number format and attention kernel are faster here: properties of the machine, so they are measured."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from attune.model.assemble import Model
 
 WORTHWHILE = 1.15
+ANSWERING = "sdpa"
+"""The attention kernel of every answer."""
+CANDIDATES = (("float32", "sdpa"), ("float32", "eager"), ("bfloat16", "sdpa"), ("bfloat16", "eager"))
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
@@ -25,31 +28,46 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 
 
 def choose(
-    model: Model, ids: Sequence[NDArray[np.int32]], targets: torch.Tensor, clock: Callable[[], float] = time.perf_counter
-) -> tuple[str, dict[str, float]]:
-    """Times one training step in each format on rows of the run, and takes the faster.
+    model: Model,
+    ids: Sequence[NDArray[np.int32]],
+    targets: torch.Tensor,
+    allowed: Sequence[tuple[str, str]] = CANDIDATES,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[tuple[str, str], dict[str, float]]:
+    """Times a training step each way on rows of the run; the plainest wins unless another is clearly faster.
 
     Args:
         model: The assembled model; its parameters do not change.
         ids: Rows of one micro-batch.
         targets: Their targets.
+        allowed: Pairs of number format and attention kernel, the plainest first.
         clock: Seconds.
 
     Returns:
-        `float32` or `bfloat16`, and the median seconds of each.
+        Number format and attention kernel, and the median seconds of each pair.
     """
-    seconds: dict[str, float] = {}
+    seconds: dict[tuple[str, str], float] = {}
     inputs = model.collate(ids)
     goal = targets.to(model.device)
-    for precision in ("float32", "bfloat16"):
-        taken: list[float] = []
-        for _ in range(4):
-            begin = clock()
-            with autocast(model.device, precision):
-                total, weight = model.loss(inputs, goal)
-            (total.sum() / weight.sum()).backward()
-            taken.append(clock() - begin)
-        seconds[precision] = statistics.median(taken[1:])
+    for precision, attention in allowed:
+        model.backbone.attend(attention)
+        seconds[precision, attention] = statistics.median(timed(model, inputs, goal, precision, clock)[1:])
         model.zero_grad(set_to_none=True)
-    faster = seconds["float32"] > WORTHWHILE * seconds["bfloat16"]
-    return ("bfloat16" if faster else "float32"), seconds
+    model.backbone.attend(ANSWERING)
+    fastest = min(seconds, key=lambda pair: seconds[pair])
+    chosen = fastest if seconds[allowed[0]] > WORTHWHILE * seconds[fastest] else allowed[0]
+    return chosen, {" ".join(pair): round(value, 6) for pair, value in seconds.items()}
+
+
+def timed(
+    model: Model, inputs: dict[str, torch.Tensor], targets: torch.Tensor, precision: str, clock: Callable[[], float]
+) -> list[float]:
+    """Seconds of a few training steps, the first of them a warm-up."""
+    taken: list[float] = []
+    for _ in range(5):
+        begin = clock()
+        with autocast(model.device, precision):
+            total, weight = model.loss(inputs, targets)
+        (total.sum() / weight.sum()).backward()
+        taken.append(clock() - begin)
+    return taken

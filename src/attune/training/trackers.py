@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def require(module: str, extra: str) -> None:
 
 
 @contextlib.contextmanager
-def tracking(names: Sequence[str], folder: Path, recipe: Recipe) -> Iterator[Listener]:
+def tracking(names: Sequence[str], folder: Path, recipe: Recipe) -> Generator[Listener]:
     """A listener that passes figures on to trackers.
 
     Args:
@@ -66,7 +66,9 @@ def open_tracker(name: str, folder: Path) -> GeneralTracker:
 
 def pass_on(event: Mapping[str, Any], trackers: Sequence[GeneralTracker]) -> None:
     """Sends an event's figures to every tracker, at the event's step."""
-    kept = {key: value for key, value in event.items() if isinstance(value, int | float) and key not in ("step", "time")}
+    kept = {
+        key: value for key, value in event.items() if isinstance(value, int | float) and key not in ("step", "time")
+    }
     if "step" in event and kept:
         for tracker in trackers:
             tracker.log(kept, step=int(event["step"]))

@@ -11,8 +11,12 @@ from attune.apps.cli.common import Json, Root, Set, emit, note, say, table
 
 What = Annotated[Path, typer.Argument(help="A recipe, or a data file whose columns are guessed.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write a page with plots here.")]
-Fix = Annotated[Path | None, typer.Option("--fix", help="Write a cleaned copy and the list of changes into this folder.")]
-Sample = Annotated[int, typer.Option(min=100, help="Rows for near duplicates and label errors, which look at a sample.")]
+Fix = Annotated[
+    Path | None, typer.Option("--fix", help="Write a cleaned copy and the list of changes into this folder.")
+]
+Sample = Annotated[
+    int, typer.Option(min=100, help="Rows for near duplicates and label errors, which look at a sample.")
+]
 
 
 def audit(

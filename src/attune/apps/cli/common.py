@@ -6,7 +6,7 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +15,8 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a recipe key: section.key=value. Repeatable.")]
 Root = Annotated[
-    Path | None, typer.Option("--data-root", help="Folder that file names in a recipe are relative to; default the recipe's.")
+    Path | None,
+    typer.Option("--data-root", help="Folder that file names in a recipe are relative to; default the recipe's."),
 ]
 
 
@@ -48,7 +49,10 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "
     Console(soft_wrap=False).print(grid)
 
 
-HEADLINE = {False: ("accuracy", "macro_f1", "log_loss", "ece"), True: ("macro_f1", "micro_f1", "average_precision", "ece")}
+HEADLINE = {
+    False: ("accuracy", "macro_f1", "log_loss", "ece"),
+    True: ("macro_f1", "micro_f1", "average_precision", "ece"),
+}
 
 
 def show_evaluation(evaluation: Mapping[str, Any]) -> None:
@@ -59,7 +63,11 @@ def show_evaluation(evaluation: Mapping[str, Any]) -> None:
         found = other["difference"]
         told = f"{found['value']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}], p {probability(found['p'])}"
         rows.append([other["name"], *(interval(other["metrics"][name]) for name in names), told])
-    table(["", *names, f"difference in {names[0]}"], rows, f"{evaluation['rows']:,} rows, {len(evaluation['labels'])} labels")
+    table(
+        ["", *names, f"difference in {names[0]}"],
+        rows,
+        f"{evaluation['rows']:,} rows, {len(evaluation['labels'])} labels",
+    )
     for notice in evaluation["notices"]:
         note(f"notice: {notice}")
 
@@ -83,7 +91,7 @@ def read_recipe(path: Path, overrides: Sequence[str] | None, root: Path | None) 
 
 
 @contextlib.contextmanager
-def signals() -> Iterator[Callable[[], str]]:
+def signals() -> Generator[Callable[[], str]]:
     """Hears Ctrl-C and SIGTERM instead of dying of them.
 
     Yields:
@@ -172,7 +180,9 @@ class Progress:
     def _validation(self, event: Mapping[str, Any]) -> None:
         self.best = f"best {event['best']:.4f}"
         figures = "  ".join(
-            f"{name.removeprefix('validation_')} {value:.4f}" for name, value in event.items() if name.startswith("validation_")
+            f"{name.removeprefix('validation_')} {value:.4f}"
+            for name, value in event.items()
+            if name.startswith("validation_")
         )
         self.console.print(f"epoch {event['epoch']}: {figures}", highlight=False)
 
@@ -181,4 +191,6 @@ class Progress:
 
     def _evaluating(self, event: Mapping[str, Any]) -> None:
         self.bar.stop()
-        self.console.print(f"evaluating on {event['rows']:,} {event['split']} rows, beside the baselines …", highlight=False)
+        self.console.print(
+            f"evaluating on {event['rows']:,} {event['split']} rows, beside the baselines …", highlight=False
+        )

@@ -15,7 +15,9 @@ Report = Annotated[Path | None, typer.Option("--report", help="Write an HTML pag
 Root = Annotated[Path | None, typer.Option("--data-root", help="Where a backbone by folder name is looked up.")]
 
 
-def evaluate(bundles: Bundles, data: Data, report: Report = None, data_root: Root = None, as_json: Json = False) -> None:
+def evaluate(
+    bundles: Bundles, data: Data, report: Report = None, data_root: Root = None, as_json: Json = False
+) -> None:
     """Judge bundles on labelled rows, with intervals and paired differences."""
     from attune.lifecycle.evaluate import evaluate_bundles
 
@@ -47,7 +49,11 @@ def show_comparison(found: dict[str, Any]) -> None:
         ]
         for name, d in found["differences"].items()
     ]
-    table(["metric", found["a"], found["b"], "difference"], rows, f"{found['a']} against {found['b']}, {found['rows']:,} rows")
+    table(
+        ["metric", found["a"], found["b"], "difference"],
+        rows,
+        f"{found['a']} against {found['b']}, {found['rows']:,} rows",
+    )
     say(f"both right {found['both']:,}, neither {found['neither']:,}")
     for name, key in ((found["a"], "only_a"), (found["b"], "only_b")):
         say(f"only {name} right: {len(found[key]):,}")

@@ -23,7 +23,9 @@ def init(data: Data = None, out: Out = None, as_json: Json = False) -> None:
         raise RecipeError("give a data file", where="attune init", remedy="attune init DATA")
     target = out or data.parent / "recipe.toml"
     if target.exists():
-        raise RecipeError(f"{target} is there already", where="--out", expected="a new file", remedy="choose another --out")
+        raise RecipeError(
+            f"{target} is there already", where="--out", expected="a new file", remedy="choose another --out"
+        )
     import os
 
     location = Path(os.path.relpath(data, target.parent)).as_posix()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
 
 from attune.apps.cli import audit, evaluate, export, init, predict, serve, show, train
 from attune.errors import AttuneError
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+"""Threads that wait give their core away: on a shared machine spinning ones made a step five times slower."""
 
 app = typer.Typer(
     name="attune",
@@ -17,7 +21,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (init.init, audit.audit, train.train, evaluate.evaluate, predict.predict, export.export, serve.serve, show.show):
+for command in (
+    init.init,
+    audit.audit,
+    train.train,
+    evaluate.evaluate,
+    predict.predict,
+    export.export,
+    serve.serve,
+    show.show,
+):
     app.command()(command)
 
 

@@ -15,7 +15,9 @@ BundlePath = Annotated[Path, typer.Argument(help="The bundle's folder.")]
 Texts = Annotated[list[str] | None, typer.Argument(help="Texts to answer; none: read lines from standard input.")]
 Source = Annotated[str, typer.Option("--file", help="A data file to answer, of any format `train` reads.")]
 Column = Annotated[str, typer.Option("--column", help="Column of the file with the text.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Where to write: .jsonl, .csv or .parquet; default standard output.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Where to write: .jsonl, .csv or .parquet; default standard output.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Answer nothing if any row is bad.")]
 Root = Annotated[Path | None, typer.Option("--data-root", help="Where a backbone by folder name is looked up.")]
 

@@ -28,7 +28,9 @@ def serve(
     """Serve a bundle on loopback. The key is taken from ATTUNE_API_KEY, or made and printed."""
     loopback(host)
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
-        raise MachineError("the service is not installed", expected="the extra 'serve'", remedy="pip install 'attune[serve]'")
+        raise MachineError(
+            "the service is not installed", expected="the extra 'serve'", remedy="pip install 'attune[serve]'"
+        )
     import uvicorn
 
     from attune.apps.http.service import service

@@ -23,9 +23,11 @@ def show(what: What, data_root: Root = None, as_json: Json = False) -> None:
         bundle(Path(what), data_root, as_json)
     else:
         raise RecipeError(
-            f"nothing is called {what!r}", where="attune show", expected="matrix, methods, tasks, schema or a bundle's folder",
+            f"nothing is called {what!r}",
+            where="attune show",
+            expected="matrix, methods, tasks, schema or a bundle's folder",
             remedy="for a bundle, give the path that `attune train` printed",
-        )  # fmt: skip
+        )
 
 
 def matrix(as_json: bool) -> None:
@@ -72,7 +74,9 @@ def options(section: str, registry: Any, as_json: bool) -> None:
         return
     for name, entry in entries.items():
         say(f"{name}: {entry.summary}")
-        rows = [[row["key"], row["default"], row["description"]] for row in key_rows(entry.Options) if row["key"] != "name"]
+        rows = [
+            [row["key"], row["default"], row["description"]] for row in key_rows(entry.Options) if row["key"] != "name"
+        ]
         if rows:
             table([f"[{section}] key", "default", "what it is"], rows)
         say()
@@ -108,8 +112,8 @@ def bundle(path: Path, root: Path | None, as_json: bool) -> None:
         "witness": f"answers as it did; largest difference of a probability {loaded.witness_difference:.1e}",
     }
     if as_json:
-        emit({"path": str(path), "verified": True, "witness_difference": loaded.witness_difference, **manifest.model_dump(),
-              "digest": loaded.digest})  # fmt: skip
+        proof = {"path": str(path), "verified": True, "digest": loaded.digest}
+        emit({**proof, "witness_difference": loaded.witness_difference, **manifest.model_dump()})
         return
-    table(["", ""], [(key, value) for key, value in facts.items()])
+    table(["", ""], list(facts.items()))
     table(["metric", "value"], [(name, interval(found)) for name, found in manifest.metrics.items()])

@@ -7,7 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from attune.apps.cli.common import Json, Progress, Root, Set, emit, note, read_recipe, say, show_evaluation, signals, table
+from attune.apps.cli.common import (
+    Json,
+    Progress,
+    Root,
+    Set,
+    emit,
+    note,
+    read_recipe,
+    say,
+    show_evaluation,
+    signals,
+    table,
+)
 from attune.errors import InterruptedRunError, RecipeError
 
 Recipe = Annotated[Path | None, typer.Argument(help="The recipe, a TOML file.")]
@@ -29,7 +41,9 @@ def train(
     from attune.lifecycle import train as lifecycle
 
     if (recipe is None) == (resume is None):
-        raise RecipeError("give a recipe or --resume FOLDER, one of them", where="attune train", remedy="attune train --help")
+        raise RecipeError(
+            "give a recipe or --resume FOLDER, one of them", where="attune train", remedy="attune train --help"
+        )
     with signals() as stopping, Progress(quiet=as_json) as progress:
         around = lifecycle.Surroundings(listeners=(progress,), stopping=stopping)
         try:
@@ -40,7 +54,8 @@ def train(
                 assert recipe is not None
                 parsed, root = read_recipe(recipe, overrides, data_root)
                 if plan:
-                    return show_plan(lifecycle.plan(parsed, root), as_json)
+                    show_plan(lifecycle.plan(parsed, root), as_json)
+                    return
                 folder = out or free(recipe.stem)
                 bundle = lifecycle.train(parsed, root, folder, around)
         except InterruptedRunError as error:
@@ -52,7 +67,9 @@ def train(
 def free(stem: str) -> Path:
     """A folder under runs/ that is not taken."""
     base = Path("runs") / stem
-    return next(path for path in (base, *(base.with_name(f"{stem}-{n}") for n in range(2, 10_000))) if not path.exists())
+    return next(
+        path for path in (base, *(base.with_name(f"{stem}-{n}") for n in range(2, 10_000))) if not path.exists()
+    )
 
 
 def show_plan(plan: dict[str, Any], as_json: bool) -> None:
@@ -60,7 +77,7 @@ def show_plan(plan: dict[str, Any], as_json: bool) -> None:
     if as_json:
         emit(plan)
     else:
-        table(["what", "value"], [(key, value) for key, value in plan.items()])
+        table(["what", "value"], list(plan.items()))
 
 
 def show_result(bundle: Any, folder: Path, as_json: bool) -> None:
@@ -79,4 +96,4 @@ def show_result(bundle: Any, folder: Path, as_json: bool) -> None:
     say(f"bundle  {bundle.path}  ({bundle.digest[:12]})")
     if report.is_file():
         say(f"report  {report}")
-    say(f"try it  attune predict {bundle.path} \"your text\"")
+    say(f'try it  attune predict {bundle.path} "your text"')

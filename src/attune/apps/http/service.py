@@ -29,7 +29,9 @@ class Question(BaseModel):
     """One row or many."""
 
     model_config = ConfigDict(extra="forbid")
-    rows: list[Row | str] = Field(min_length=1, max_length=MOST_ROWS, description="Texts, or objects with the key text.")
+    rows: list[Row | str] = Field(
+        min_length=1, max_length=MOST_ROWS, description="Texts, or objects with the key text."
+    )
 
 
 class Alternative(BaseModel):
@@ -70,7 +72,9 @@ def service(engine: Engine, key: str) -> FastAPI:
 
     def allowed(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
         if given is None or not secrets.compare_digest(given.credentials.encode(), key.encode()):
-            raise HTTPException(401, "give the service's key as `Authorization: Bearer KEY`", {"WWW-Authenticate": "Bearer"})
+            raise HTTPException(
+                401, "give the service's key as `Authorization: Bearer KEY`", {"WWW-Authenticate": "Bearer"}
+            )
 
     def refused(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, DataError)

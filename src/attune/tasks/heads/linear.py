@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import ClassVar
 
 import numpy as np
@@ -121,14 +121,18 @@ def solve(
     begin = np.zeros((outputs, width + 1)) if start is None else start / step
     with few_threads(features.numel() * outputs):
         found = minimize(
-            objective, begin.reshape(-1), jac=True, method="L-BFGS-B", options={"maxiter": 100, "ftol": 1e-6, "gtol": 1e-6}
+            objective,
+            begin.reshape(-1),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": 100, "ftol": 1e-6, "gtol": 1e-6},
         )
     return found.x.reshape(outputs, width + 1) * step
 
 
 @contextlib.contextmanager
-def few_threads(products: int) -> Iterator[None]:
-    """One thread for small problems: waiting for each other costs thousands of short steps more than the second saves."""
+def few_threads(products: int) -> Generator[None]:
+    """One thread for small problems: over thousands of short steps, waiting costs more than a second one saves."""
     before = torch.get_num_threads()
     if products < SMALL:
         torch.set_num_threads(1)

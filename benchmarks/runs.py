@@ -1,0 +1,89 @@
+"""Runs recipes for several seeds in processes of their own, keeps every result, and writes one table."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+EXAMPLES = HERE.parent / "examples"
+
+
+def test_data() -> Path:
+    """The folder of public data, from ATTUNE_TEST_DATA."""
+    folder = os.environ.get("ATTUNE_TEST_DATA")
+    if not folder:
+        sys.exit("set ATTUNE_TEST_DATA to the folder with the public data sets")
+    return Path(folder)
+
+
+def machine() -> str:
+    """Processor, cores and versions, in one line."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    packages = ", ".join(f"{package} {version(package)}" for package in ("attune", "torch", "transformers", "peft"))
+    return f"{name}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {packages}"
+
+
+def once(recipe: Path, data: Path, seed: int) -> dict[str, Any]:
+    """Trains a recipe with a seed in a new process.
+
+    Args:
+        recipe: The recipe.
+        data: The data root.
+        seed: Seed of the training.
+
+    Returns:
+        Figures with intervals, baselines, seconds and peak memory.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "run"
+        command = [sys.executable, "-m", "attune.apps.cli.main", "train", str(recipe), "--data-root", str(data)]
+        subprocess.run([*command, "--out", str(out), "--set", f"training.seed={seed}"], check=True)
+        evaluation = json.loads((out / "bundle" / "evaluation.json").read_text())
+        run = json.loads((out / "bundle" / "run.json").read_text())
+        resolved = (out / "bundle" / "recipe.toml").read_text()
+        size = sum(path.stat().st_size for path in (out / "bundle").rglob("*") if path.is_file())
+    return {
+        "recipe": recipe.stem, "seed": seed, "metrics": evaluation["metrics"], "facts": run["facts"],
+        "bundle_mib": round(size / 2**20, 1), "resolved": resolved, "machine": machine(),
+        "baselines": [{"name": b["name"], "metrics": b["metrics"], "difference": b["difference"]} for b in evaluation["baselines"]],
+    }  # fmt: skip
+
+
+def measure(name: str, recipes: Sequence[str], data: Path, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Every recipe with every seed; results already there are kept.
+
+    Args:
+        name: Of the benchmark, and of its folder under examples/.
+        recipes: Names of recipes there.
+        data: The data root.
+        seeds: Seeds.
+
+    Returns:
+        One result a run.
+    """
+    path = RESULTS / f"{name}.json"
+    results: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+    for seed in seeds:
+        for recipe in recipes:
+            if any(found["recipe"] == recipe and found["seed"] == seed for found in results):
+                continue
+            results.append(once(EXAMPLES / name / f"{recipe}.toml", data, seed))
+            path.write_text(json.dumps(results, indent=1) + "\n")
+    return results
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Mean with the lowest and the highest."""
+    return f"{statistics.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
