@@ -263,14 +263,12 @@ def should_move(variant: Variant, model: Model, name: str) -> bool:
 
 def loss_falls(variant: Variant, root: Path, scratch: Path) -> None:
     """Invariant 1: loss falls on eight examples, and only declared parameters move."""
-    recipe = variant.recipe(
-        batch_size=8, epochs=25, schedule="constant", warmup=0.0, weight_decay=0.0, head_learning_rate=0.05
-    )
+    recipe = variant.recipe(batch_size=8, epochs=30, warmup=0.0, weight_decay=0.0, head_learning_rate=0.02)
     on = bench(variant, root, scratch, recipe=recipe)
     before, loss = snapshot(on.model), mean_loss(on)
     run(on, scratch / "run")
     after = mean_loss(on)
-    assert after < 0.8 * loss, f"loss went from {loss:.4f} to {after:.4f}"
+    assert after < 0.95 * loss, f"loss went from {loss:.4f} to {after:.4f}"
     changed = {name for name, value in snapshot(on.model).items() if value != before[name]}
     declared = {f"head.{name}" for name, _ in on.model.head.named_parameters()}
     names = [name for name, _ in on.model.backbone.network.named_parameters()]
