@@ -1,0 +1,161 @@
+"""Every cell and every variant, every invariant: `python tests/conformance/every.py`, or `make conformance`.
+
+Writes benchmarks/results/conformance.md. Two rounds of worker processes: the second reads what the first packed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(REPOSITORY / "src"), str(REPOSITORY / "tests")]
+
+from support import cells, worker  # noqa: E402
+
+TOLD = {
+    1: "loss falls on eight examples, only declared parameters move",
+    2: "save, load, predict: the same answers in a new process",
+    3: "merge agrees with the unmerged model within 1e-5",
+    4: "two runs in two processes are equal bit for bit",
+    5: "alone, in a batch, padded, in another order: the same answer within 1e-5",
+    6: "micro-batches accumulated equal the whole batch within 1e-6",
+    7: "killed with SIGKILL and resumed ends like never killed",
+    8: "unsupported raises before data is read, with reason and remedy",
+    9: "labels never vanish silently",
+}
+FIRST = (*(str(number) for number in cells.IN_PROCESS), "pack", "trained", "killed")
+SECOND = ("answer", "trained")
+FOLDER = {"pack": "packed", "answer": "packed"}
+
+
+def round_of(kinds: Sequence[str], suffix: str, root: Path, base: Path, processes: int) -> dict[tuple[str, str], Any]:
+    """Does jobs of every variant in as many new processes at once.
+
+    Args:
+        kinds: Job names.
+        suffix: Tells this round's folders from another's, where they must not be shared.
+        root: The backbones.
+        base: For the jobs' folders.
+        processes: How many.
+
+    Returns:
+        Results by variant and job.
+    """
+    jobs = [
+        {"do": kind, "variant": variant.plain(), "scratch": str(base / str(variant) / FOLDER.get(kind, kind + suffix))}
+        for variant in cells.every()
+        for kind in kinds
+    ]
+    shares = [jobs[at::processes] for at in range(processes)]
+    started = [worker.start(root, share) for share in shares]
+    found: dict[tuple[str, str], Any] = {}
+    for share, process in zip(shares, started, strict=True):
+        for job, result in zip(share, worker.results(process), strict=True):
+            found[str(cells.Variant(**job["variant"])), job["do"]] = result
+    return found
+
+
+def verdicts(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> dict[tuple[str, int], str]:
+    """What failed, by variant and invariant; an empty string where nothing did."""
+    found: dict[tuple[str, int], str] = {}
+    for variant in map(str, cells.every()):
+        for number in cells.IN_PROCESS:
+            found[variant, number] = first[variant, str(number)].get("error", "")
+        packed, answered = first[variant, "pack"], second[variant, "answer"]
+        run, again, killed = first[variant, "trained"], second[variant, "trained"], first[variant, "killed"]
+        found[variant, 2] = errors(packed, answered) or cells.unlike(packed["value"], answered["value"])
+        found[variant, 4] = errors(run, again) or ("" if run == again else "the runs differ")
+        found[variant, 7] = errors(run, killed) or ("" if run == killed else "the resumed run differs")
+    return found
+
+
+def errors(*results: Mapping[str, Any]) -> str:
+    """The tracebacks of failed jobs."""
+    return "\n".join(result["error"] for result in results if "error" in result)
+
+
+def page(found: Mapping[tuple[str, int], str], seconds: float, processes: int) -> str:
+    """The counts as Markdown."""
+    passed = Counter(number for (_, number), failure in found.items() if not failure)
+    tried = Counter(number for _, number in found)
+    variants = cells.every()
+    lines = [
+        "# Conformance: every cell, every invariant",
+        "",
+        f"{len(cells.supported())} supported cells, {len(variants)} variants, {sum(passed.values())} of {len(found)} "
+        f"checks passed, {len(cells.refused())} cells refused. Made by `make conformance` in {seconds:.0f} s "
+        f"on {datetime.now(UTC):%Y-%m-%d}.",
+        "",
+        "| invariant (DESIGN §4) | variants | passed |",
+        "|---|---:|---:|",
+        *(f"| {number}. {TOLD[number]} | {tried[number]} | {passed[number]} |" for number in sorted(TOLD)),
+        "",
+        "| cell | variants | checks passed |",
+        "|---|---:|---:|",
+    ]
+    for cell in cells.supported():
+        own = [variant for variant in variants if variant.cell == cell]
+        good = sum(not found[str(variant), number] for variant in own for number in TOLD)
+        lines.append(f"| {cell} | {len(own)} | {good} of {len(own) * len(TOLD)} |")
+    lines += ["", "## Refused cells", ""]
+    lines += [f"- {cell}: {reason}" for cell, reason in cells.refused()] or ["None."]
+    lines += ["", "## Failed checks", ""]
+    bad = [
+        f"- {variant}, invariant {number}: {failure.splitlines()[-1]}"
+        for (variant, number), failure in found.items()
+        if failure
+    ]
+    lines += bad or ["None."]
+    names = ("torch", "transformers", "peft", "safetensors", "numpy")
+    kinds = ", ".join(sorted({variant.kind for variant in variants}))
+    lines += [
+        "",
+        "## Where",
+        "",
+        f"- Machine: {platform.machine()}, {os.cpu_count()} cores, {platform.system()}; "
+        f"{processes} processes of one thread.",
+        f"- Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in names) + ".",
+        f"- Backbones: tiny random ones, two layers, width 32: {kinds}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Runs everything and writes the page.
+
+    Returns:
+        0 where every check passed.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks" / "results" / "conformance.md")
+    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
+    options = parser.parse_args()
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        root, base = cells.backbones(Path(folder) / "backbones"), Path(folder) / "runs"
+        first = round_of(FIRST, "", root, base, options.processes)
+        second = round_of(SECOND, "-again", root, base, options.processes)
+    found = verdicts(first, second)
+    text = page(found, time.monotonic() - begin, options.processes)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+    for (variant, number), failure in found.items():
+        if failure:
+            sys.stderr.write(f"\n{variant}, invariant {number}:\n{failure}\n")
+    return int(any(found.values()))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,455 @@
+"""The cells of the conformance suite: variants, covers, and one check an invariant of DESIGN §4."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from attune.backbones.checkpoints import Checkpoint
+from attune.core.recipe import Recipe, parse
+from attune.lifecycle.train import train
+from attune.model import bundle as bundles
+from attune.model.assemble import AXES, Cell, Model, assemble, cells, check, why_not
+from attune.tasks.classification import Labels
+from attune.training.encoded import Encoded, encode
+from attune.training.events import Events
+from attune.training.loop import Loop, Place
+from attune.training.optimiser import moving
+from support.tiny import CONFIGS, WORDS, backbone
+
+TOLERANCE = 1e-5
+"""Of merged against unmerged logits, and of a row answered in another batch."""
+ACCUMULATED = 1e-6
+"""Of parameters after accumulated against whole batches, and of probabilities in another process."""
+
+METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "frozen": {"frozen-0": {"trainable_layers": 0}, "frozen-1": {"trainable_layers": 1}},
+    "full": {"full": {}},
+    "lora": {"lora-all": {"rank": 4}, "lora-attention": {"rank": 2, "targets": "attention"}},
+}
+"""Method to its variants; a method that is not here has one, with its defaults."""
+KINDS: Mapping[str, Sequence[str]] = {"text": tuple(CONFIGS)}
+"""Backbone family to the kinds of tiny model it is tried on."""
+POOLINGS = ("mean", "first")
+LABELS = ("address", "cancel", "refund")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A cell with the options that change what its code does."""
+
+    family: str
+    task: str
+    head: str
+    method: str
+    objective: str
+    kind: str
+    pooling: str
+    tuned: str
+    multi_label: bool
+
+    def __str__(self) -> str:
+        labels = "multi" if self.multi_label else "single"
+        names = (self.kind, self.pooling, self.task, self.head, self.tuned, labels, self.objective)
+        return "-".join(names)
+
+    @property
+    def cell(self) -> Cell:
+        """The cell it belongs to."""
+        return Cell(self.family, self.task, self.head, self.method, self.objective)
+
+    def recipe(self, *, data: Mapping[str, Any] | None = None, **training: Any) -> Recipe:
+        """A recipe for it, small, in float32, on one thread, from a random head."""
+        defaults = {
+            "precision": "float32", "threads": 1, "start": "random", "batch_size": 4, "epochs": 2,
+            "checkpoint_steps": 1, "learning_rate": 2e-3, "head_learning_rate": 1e-2, "seed": 7,
+        }  # fmt: skip
+        options = METHODS.get(self.method, {}).get(self.tuned, {})
+        document = {
+            "data": data or {"train": "nowhere.jsonl"},
+            "backbone": {"family": self.family, "name": self.kind, "pooling": self.pooling},
+            "task": {"name": self.task, "head": self.head, "multi_label": self.multi_label},
+            "method": {"name": self.method, **options},
+            "training": {**defaults, **training},
+            "evaluation": {"baselines": ["majority"], "resamples": 100},
+        }
+        return parse(document, AXES)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON; `Variant(**plain)` is equal."""
+        return asdict(self)
+
+
+def supported() -> list[Cell]:
+    """Cells in which nothing is missing."""
+    return [cell for cell in cells() if not why_not(cell)]
+
+
+def refused() -> list[tuple[Cell, str]]:
+    """Cells in which something is, with the reason."""
+    return [(cell, reason) for cell in cells() if (reason := why_not(cell))]
+
+
+def every() -> list[Variant]:
+    """Every variant of every supported cell."""
+    found: list[Variant] = []
+    for cell in supported():
+        for kind, pooling, tuned, many in product(
+            KINDS[cell.family], POOLINGS, METHODS.get(cell.method, {cell.method: {}}), (False, True)
+        ):
+            found.append(Variant(**asdict(cell), kind=kind, pooling=pooling, tuned=tuned, multi_label=many))
+    return found
+
+
+def entries(variant: Variant) -> frozenset[tuple[str, Any]]:
+    """What a variant uses: one name and value an axis."""
+    return frozenset(asdict(variant).items())
+
+
+def pairs(variant: Variant) -> frozenset[Any]:
+    """Every two of them."""
+    return frozenset(combinations(sorted(entries(variant), key=str), 2))
+
+
+def covering(of: Callable[[Variant], frozenset[Any]]) -> list[Variant]:
+    """Few variants that have between them everything that all variants have."""
+    variants = every()
+    sets = {variant: of(variant) for variant in variants}
+    left = frozenset().union(*sets.values())
+    chosen: list[Variant] = []
+    while left:
+        best = max(variants, key=lambda variant: len(sets[variant] & left))
+        chosen.append(best)
+        left -= sets[best]
+    return chosen
+
+
+def single_cover() -> list[Variant]:
+    """Every entry at least once."""
+    return covering(entries)
+
+
+def pairwise_cover() -> list[Variant]:
+    """Every two entries at least once together."""
+    return covering(pairs)
+
+
+def method_cover() -> list[Variant]:
+    """Every variant of every method and every head at least once."""
+    return covering(lambda v: frozenset({("method", v.tuned), ("head", v.task, v.head, v.multi_label)}))
+
+
+def backbones(root: Path) -> Path:
+    """One tiny backbone a kind, in folders of that name; lively, so that rows differ by more than rounding."""
+    for kinds in KINDS.values():
+        for kind in kinds:
+            if not (root / kind).is_dir():
+                weights = backbone(root / kind, kind) / "model.safetensors"
+                lively = {name: value * 5 if value.ndim == 2 else value for name, value in load_file(weights).items()}
+                save_file(lively, weights, metadata={"format": "pt"})
+    return root
+
+
+class Table:
+    """Made-up labelled rows of uneven length, each with a word that tells its label."""
+
+    def __init__(self, count: int, *, multi_label: bool, seed: int = 0, longest: int = 20) -> None:
+        draw = np.random.default_rng(seed)
+        words = [word for word in WORDS if word not in LABELS]
+        self.multi_label = multi_label
+        self.texts: list[str] = []
+        self.golds: list[Any] = []
+        for row in range(count):
+            label = LABELS[row % len(LABELS)]
+            rest = draw.choice(words, int(draw.integers(2, longest)))
+            self.texts.append(" ".join([label, label, *rest]))
+            several = sorted({label, LABELS[int(draw.integers(len(LABELS)))]}) if row % 5 else []
+            self.golds.append(several if multi_label else label)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def batches(self, size: int) -> Iterator[dict[str, Any]]:
+        """Columns, `size` rows at a time."""
+        name = "labels" if self.multi_label else "label"
+        for at in range(0, len(self), size):
+            yield {"text": self.texts[at : at + size], name: self.golds[at : at + size]}
+
+
+@dataclass
+class Bench:
+    """A model of a variant with rows to try it on."""
+
+    model: Model
+    recipe: Recipe
+    table: Table
+    rows: Encoded
+    checkpoint: Checkpoint
+
+
+def bench(variant: Variant, root: Path, scratch: Path, *, count: int = 8, recipe: Recipe | None = None) -> Bench:
+    """Assembles a variant and encodes `count` rows for it."""
+    recipe = recipe or variant.recipe()
+    checkpoint = check(recipe, root)
+    table = Table(count, multi_label=variant.multi_label)
+    counts = (3, 2, 5)
+    model = assemble(recipe, checkpoint, Labels(LABELS, counts), dropout=recipe.training.dropout)
+    scratch.mkdir(parents=True, exist_ok=True)
+    return Bench(model, recipe, table, encode(model, table, scratch / "ids"), checkpoint)
+
+
+def run(on: Bench, folder: Path, *, listeners: tuple[Any, ...] = (), stopping: Callable[[], str] = lambda: "") -> Loop:
+    """Trains a bench to the end with the real loop, or goes on where the folder's checkpoint was written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    events = Events(folder / "events.jsonl", lambda: 0.0, listeners)
+    loop = Loop(on.model, on.rows, on.recipe.training, Place(folder, events, stopping), None, True)
+    loop.run()
+    return loop
+
+
+def mean_loss(on: Bench) -> float:
+    """Loss of all rows, in evaluation mode."""
+    on.model.eval()
+    with torch.inference_mode():
+        total, weight = on.model.loss(on.model.collate(on.rows.rows(range(len(on.rows)))), on.rows.targets)
+    return float(total.sum() / weight.sum())
+
+
+def snapshot(model: Model) -> dict[str, bytes]:
+    """Every parameter and buffer as bytes."""
+    return {name: value.detach().cpu().numpy().tobytes() for name, value in model.state_dict().items()}
+
+
+def digest(model: Model) -> str:
+    """SHA-256 of what moves, head included."""
+    found = hashlib.sha256()
+    for name, parameter in moving(model):
+        found.update(name.encode() + parameter.detach().cpu().numpy().tobytes())
+    return found.hexdigest()
+
+
+def shake(model: Model, seed: int = 3) -> None:
+    """Moves everything that moves so that nothing is at its neutral start, and answers differ."""
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in moving(model):
+            size = 0.5 if name.startswith("head.") else 0.1
+            parameter.add_(torch.randn(parameter.shape, generator=draw) * size)
+
+
+def should_move(variant: Variant, model: Model, name: str) -> bool:
+    """Whether the method says that a parameter of the backbone moves; told from its name, not from requires_grad."""
+    bare = name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+    if bare in model.backbone.fresh:
+        return True
+    if variant.method == "lora":
+        return "lora_" in name and (variant.tuned != "lora-attention" or "att" in bare.lower())
+    if variant.pooling == "mean" and ".pooler." in f".{bare}":
+        return False
+    if variant.tuned == "frozen-1":
+        top = f"{model.backbone.layers_path}.{model.backbone.layers_count - 1}."
+        above = model.backbone.layers_path not in bare and "embed" not in bare
+        return top in bare or above
+    return variant.method == "full"
+
+
+def loss_falls(variant: Variant, root: Path, scratch: Path) -> None:
+    """Invariant 1: loss falls on eight examples, and only declared parameters move."""
+    recipe = variant.recipe(batch_size=8, epochs=30, warmup=0.0, weight_decay=0.0, head_learning_rate=0.02)
+    on = bench(variant, root, scratch, recipe=recipe)
+    before, loss = snapshot(on.model), mean_loss(on)
+    run(on, scratch / "run")
+    after = mean_loss(on)
+    assert after < 0.95 * loss, f"loss went from {loss:.4f} to {after:.4f}"
+    changed = {name for name, value in snapshot(on.model).items() if value != before[name]}
+    declared = {f"head.{name}" for name, _ in on.model.head.named_parameters()}
+    names = [name for name, _ in on.model.backbone.network.named_parameters()]
+    declared |= {f"backbone.network.{name}" for name in names if should_move(variant, on.model, name)}
+    marked = {name for name, value in on.model.named_parameters() if value.requires_grad}
+    assert marked == declared, f"marked otherwise than the method says: {sorted(marked ^ declared)[:8]}"
+    assert not changed - declared, f"moved undeclared: {sorted(changed - declared)[:8]}"
+    assert not declared - changed, f"declared and never moved: {sorted(declared - changed)[:8]}"
+
+
+def merge_agrees(variant: Variant, root: Path, scratch: Path) -> None:
+    """Invariant 3: `merge()` agrees with the unmerged model."""
+    on = bench(variant, root, scratch)
+    ids = on.rows.rows(range(len(on.rows)))
+    untouched = on.model.logits(ids)
+    shake(on.model)
+    before = on.model.logits(ids)
+    assert np.abs(before - untouched).max() > 100 * TOLERANCE, "the shake changed nothing, so nothing is tried"
+    on.model.method.merge(on.model.backbone)
+    left = [name for name, _ in on.model.backbone.network.named_parameters() if "lora_" in name]
+    assert not left, f"still there after the merge: {left[:4]}"
+    np.testing.assert_allclose(on.model.logits(ids), before, atol=TOLERANCE, rtol=0)
+
+
+def batches_agree(variant: Variant, root: Path, scratch: Path) -> None:
+    """Invariant 5: one row alone, in a batch, in a padded batch, in another order: the same answer."""
+    on = bench(variant, root, scratch)
+    shake(on.model)
+    rows = [{"text": text} for text in on.table.texts]
+    alone = np.stack([on.model.predict([row])[0].probabilities for row in rows])
+    together = np.stack([found.probabilities for found in on.model.predict(rows)])
+    draw = np.random.default_rng(1).permutation(len(rows))
+    mixed = np.stack([found.probabilities for found in on.model.predict([rows[index] for index in draw])])
+    long = {"text": " ".join(WORDS)}
+    padded = np.stack([on.model.predict([row, long])[0].probabilities for row in rows])
+    lengths = on.rows.lengths()
+    assert len(set(lengths.tolist())) > 2, "rows of one length need no padding"
+    assert np.abs(alone - alone.mean(0)).max() > 100 * TOLERANCE, "all answers are alike, so the order is not tried"
+    for name, found in (("batch", together), ("order", mixed[np.argsort(draw)]), ("padded", padded)):
+        np.testing.assert_allclose(found, alone, atol=TOLERANCE, rtol=0, err_msg=name)
+
+
+def accumulation_agrees(variant: Variant, root: Path, scratch: Path) -> None:
+    """Invariant 6: a micro-batch of B accumulated n times equals a batch of B·n; rows weigh unevenly, and 11 = 4+4+3.
+
+    One optimiser step is one epoch here, so that both orders hold the same rows a step. SGD, for under Adam a gradient
+    that is nothing but rounding (attention's key bias) makes a whole step.
+    """
+    ends: list[dict[str, torch.Tensor]] = []
+    for name, sizes in (("whole", (11, 1)), ("parts", (4, 3))):
+        recipe = variant.recipe(
+            batch_size=sizes[0], accumulation=sizes[1], epochs=4, optimiser="sgd", schedule="constant", warmup=0.0,
+            learning_rate=0.02, head_learning_rate=0.02,
+        ).having("task", class_weights="balanced")  # fmt: skip
+        on = bench(variant, root, scratch / name, count=11, recipe=recipe)
+        begin = digest(on.model)
+        loop = run(on, scratch / name / "run")
+        assert loop.steps == 4 and loop.batches == (1 if name == "whole" else 3)
+        assert digest(on.model) != begin, "nothing moved"
+        ends.append({key: value.detach().clone() for key, value in moving(on.model)})
+    for key, value in ends[0].items():
+        torch.testing.assert_close(
+            ends[1][key], value, atol=ACCUMULATED, rtol=0, msg=lambda told, key=key: f"{key}: {told}"
+        )
+
+
+def impossible(variant: Variant) -> Recipe | None:
+    """The variant's recipe with a method option that its backbone cannot satisfy."""
+    options = {"frozen": {"trainable_layers": 99}, "lora": {"rank": 999}}.get(variant.method)
+    return variant.recipe().having("method", **options) if options else None
+
+
+def refused_early(variant: Variant, root: Path, scratch: Path) -> None:
+    """Invariant 8: what cannot work raises before any data is read, with the reason and what would work."""
+    from attune.errors import BackboneError, DataError, RecipeError, UnsupportedError
+
+    recipe = variant.recipe()
+    cases: list[tuple[Recipe, type[Exception], str]] = [
+        (recipe.having("task", head="liner"), RecipeError, "linear"),
+        (recipe.having("backbone", name="./nowhere"), BackboneError, "all-MiniLM-L6-v2"),
+    ]
+    if made := impossible(variant):
+        cases.append((made, UnsupportedError, "use at most" if variant.method == "frozen" else "at most 32"))
+    for number, (wrong, kind, remedy) in enumerate(cases):
+        out = scratch / f"out-{number}"
+        error = raised(lambda wrong=wrong, out=out: train(wrong, root, out))
+        assert isinstance(error, kind), f"expected {kind.__name__}, not {error!r}"
+        assert remedy in str(error), f"{remedy!r} is not in: {error}"
+        assert not out.exists(), "left something behind"
+    error = raised(lambda: train(recipe, root, scratch / "out"))
+    assert isinstance(error, DataError), f"the supported recipe must get as far as its missing data, not {error!r}"
+
+
+def raised(action: Callable[[], Any]) -> Exception | None:
+    """What an action raises."""
+    try:
+        action()
+    except Exception as error:
+        return error
+    return None
+
+
+def labels_stay(variant: Variant, root: Path, scratch: Path) -> None:
+    """Invariant 9: labels never vanish silently."""
+    on = bench(variant, root, scratch, count=10)
+    model, table = on.model, on.table
+    table.texts[3] = table.texts[7] = " ".join(WORDS * 3)
+    rows = encode(model, table, scratch / "cut")
+    assert len(rows) == len(rows.targets) == len(table) == 10
+    assert rows.truncated == 2, f"two rows are too long, {rows.truncated} counted"
+    limit = model.backbone.max_length
+    assert rows.lengths()[[3, 7]].tolist() == [limit, limit]
+    told = [any("tokens were read" in notice for notice in found.notices) for found in model.predict(texts(table))]
+    assert [index for index, cut in enumerate(told) if cut] == [3, 7], "the answers do not say which rows were cut"
+    if variant.multi_label:
+        back = [[LABELS[index] for index in np.flatnonzero(row)] for row in rows.targets.numpy()]
+    else:
+        back = [LABELS[int(index)] for index in rows.targets]
+    assert back == table.golds, "targets say other labels than the rows"
+    other = ["refund", "refnud"] if variant.multi_label else "refnud"
+    assert model.task.unseen([*table.golds, other], model.labels) == ["refnud"]
+    assert isinstance(raised(lambda: model.task.targets([other], model.labels)), KeyError), (
+        "an unknown label got a target"
+    )
+
+
+def texts(table: Table) -> list[dict[str, str]]:
+    """Rows as the model answers them."""
+    return [{"text": text} for text in table.texts]
+
+
+def pack(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
+    """Trains a little, packs a bundle, and tells what it answers; for invariant 2."""
+    on = bench(variant, root, scratch)
+    run(on, scratch / "run")
+    on.model.temperature = 1.25
+    recipe = on.recipe.having("backbone", sha256=on.checkpoint.sha256, max_length=40)
+    on.model.backbone.options = recipe.backbone
+    made = bundles.pack(
+        scratch / "bundle", on.model, recipe, metrics={}, lineage={}, witness_texts=on.table.texts[:4], documents={},
+        outside={},
+    )  # fmt: skip
+    return {"digest": made, **answers(on.model, on.table)}
+
+
+def answer(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
+    """What a packed bundle answers here; for invariant 2."""
+    bundle = bundles.load(scratch / "bundle", root=root)
+    return {"digest": bundle.digest, **answers(bundle.model, Table(8, multi_label=variant.multi_label))}
+
+
+def answers(model: Model, table: Table) -> dict[str, Any]:
+    """Answers and probabilities, as JSON keeps them."""
+    found = model.predict(texts(table))
+    return {
+        "answers": [item.answer for item in found],
+        "probabilities": [[float(value) for value in item.probabilities] for item in found],
+        "moved": digest(model),
+    }
+
+
+def unlike(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:
+    """How two sets of answers differ; empty where they do not."""
+    for key in ("digest", "answers", "moved"):
+        if there[key] != here[key]:
+            return f"{key} differs: {here[key]} and {there[key]}"
+    apart = float(np.abs(np.subtract(here["probabilities"], there["probabilities"])).max())
+    return f"probabilities are {apart:.2g} apart" if apart > ACCUMULATED else ""
+
+
+def trained(variant: Variant, root: Path, scratch: Path, *, listeners: tuple[Any, ...] = ()) -> dict[str, Any]:
+    """Trains with dropout and a seed, or goes on; tells the digest of what moved; for invariants 4 and 7."""
+    torch.set_num_threads(1)
+    recipe = variant.recipe(dropout=0.1, epochs=3, batch_size=4)
+    on = bench(variant, root, scratch, count=10, recipe=recipe)
+    loop = run(on, scratch / "run", listeners=listeners)
+    lines = (scratch / "run" / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    return {"digest": digest(on.model), "steps": loop.steps, "events": lines}
+
+
+IN_PROCESS: Mapping[int, Callable[[Variant, Path, Path], None]] = {
+    1: loss_falls, 3: merge_agrees, 5: batches_agree, 6: accumulation_agrees, 8: refused_early, 9: labels_stay,
+}  # fmt: skip
+"""Invariants that need no other process."""
