@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["support.bundles"]
+
 
 @pytest.fixture(scope="session")
 def public_data() -> Path:

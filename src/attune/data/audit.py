@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,13 @@ class Audit:
         """
         found = [one.as_dict() for one in self.findings]
         return {"findings": found, "tables": self.tables, "sampled": self.sampled}
+
+    def _repr_html_(self) -> str:
+        cells = [(one.severity, one.kind, f"{one.count:,}", one.summary, one.remedy) for one in self.findings]
+        rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
+        heading = "".join(f"<th>{name}</th>" for name in ("", "finding", "rows", "what it is", "how to mend it"))
+        counted = ", ".join(f"{count:,} {escape(side)}" for side, count in self.tables["rows"].items())
+        return f"<b>Audit</b> of {counted} rows<table><tr>{heading}</tr>{rows}</table>"
 
 
 def audit(
