@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attune.core.records import Input
 from attune.core.recipe import Recipe
+from attune.core.records import Input
 from attune.data.audit import Audit, audit
 from attune.data.splits import Splits, split
 from attune.lifecycle.judge import embedder
