@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from attune.errors import MachineError
 
 
 @contextlib.contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def whole_folder(target: Path) -> Generator[Path]:
     """A folder that appears complete or not at all.
 
     Args:
@@ -47,7 +47,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
+def whole_file(target: Path) -> Generator[Path]:
     """A file that appears complete or not at all.
 
     Args:
@@ -70,7 +70,7 @@ def whole_file(target: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def workplace(folder: Path) -> Iterator[Path]:
+def workplace(folder: Path) -> Generator[Path]:
     """A scratch folder inside `folder`, gone at the end; `folder` too, where it was made for this and is empty.
 
     Args:
@@ -111,7 +111,7 @@ REASONS = {
 
 
 @contextlib.contextmanager
-def disk(target: Path) -> Iterator[None]:
+def disk(target: Path) -> Generator[None]:
     """Turns what a full, read-only or forbidden disk says into an error with a remedy.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -200,7 +200,7 @@ def problem_of(asked: Asked) -> Problem | None:
 
 
 @contextlib.contextmanager
-def sink(out: Path | None, write: Write) -> Iterator[Write]:
+def sink(out: Path | None, write: Write) -> Generator[Write]:
     """Where records go: a whole file of the format its name says, or `write`."""
     if out is None:
         yield write
@@ -218,7 +218,7 @@ def sink(out: Path | None, write: Write) -> Iterator[Write]:
 
 
 @contextlib.contextmanager
-def jsonl(path: Path) -> Iterator[Write]:
+def jsonl(path: Path) -> Generator[Write]:
     """JSON lines."""
     with path.open("w", encoding="utf-8") as stream:
         yield lambda record: print_line(stream, record)
@@ -230,7 +230,7 @@ def print_line(stream: Any, record: Record) -> None:
 
 
 @contextlib.contextmanager
-def flat_csv(path: Path) -> Iterator[Write]:
+def flat_csv(path: Path) -> Generator[Write]:
     """CSV: lists joined by `|`, the alternatives as JSON."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, ["line", "text", "answer", "confidence", "alternatives", "notices"])
@@ -250,7 +250,7 @@ def flattened(record: Record) -> Record:
 
 
 @contextlib.contextmanager
-def parquet(path: Path) -> Iterator[Write]:
+def parquet(path: Path) -> Generator[Write]:
     """Parquet, a row group for every few thousand records."""
     waiting: list[Record] = []
     writer: pq.ParquetWriter | None = None

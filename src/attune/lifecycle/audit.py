@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ class Audited:
 
 
 @contextlib.contextmanager
-def audited(recipe: Recipe, root: Path, *, sample: int = 20_000) -> Iterator[Audited]:
+def audited(recipe: Recipe, root: Path, *, sample: int = 20_000) -> Generator[Audited]:
     """Audits the rows a recipe names.
 
     Args:
