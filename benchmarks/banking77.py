@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from runs import RESULTS, machine, measure, spread, test_data
 
-REFERENCES = "References (from the project's catalogue of figures): bge-small full 92.5, DistilBERT 92.8, ModernBERT 94.0."
+REFERENCES = (
+    "References (from the project's catalogue of figures): bge-small full 92.5, DistilBERT 92.8, ModernBERT 94.0."
+)
 
 
 def main() -> None:
@@ -29,7 +31,12 @@ def main() -> None:
     for other in results[0]["baselines"]:
         lines.append(f"| {other['name']} | {100 * other['metrics']['accuracy']['value']:.2f} | "
                      f"{100 * other['metrics']['macro_f1']['value']:.2f} | | | | |")  # fmt: skip
-    lines += ["", REFERENCES, "", "Seconds were taken on a shared machine and are of the whole run, evaluation included."]
+    lines += [
+        "",
+        REFERENCES,
+        "",
+        "Seconds were taken on a shared machine and are of the whole run, evaluation included.",
+    ]
     (RESULTS / "banking77.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 

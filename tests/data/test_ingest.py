@@ -8,6 +8,7 @@ import pandas
 import pyarrow as pa
 import pytest
 
+from attune.core.files import disk
 from attune.data.table import Table
 from attune.errors import DataError, MachineError
 
@@ -230,9 +231,7 @@ def test_a_full_disk_is_one_clear_message_and_leaves_nothing(read, jsonl, tmp_pa
 
 
 def test_a_full_device_is_told_apart(tmp_path) -> None:
-    from attune.data.files import machine_errors
-
-    with pytest.raises(MachineError, match="the disk is full"), machine_errors(tmp_path), open("/dev/full", "w") as out:
+    with pytest.raises(MachineError, match="the disk is full"), disk(tmp_path), Path("/dev/full").open("w") as out:
         out.write("x" * 100_000)
 
 

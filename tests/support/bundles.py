@@ -28,7 +28,24 @@ TOPICS = {
     "delivery": "parcel order late where it was",
     "refund": "refund broken wrong return size",
 }
-FILLER = ["please", "help", "me", "now", "i", "want", "to", "the", "my", "hello", "thanks", "is", "two", "one", "blue", "red"]
+FILLER = [
+    "please",
+    "help",
+    "me",
+    "now",
+    "i",
+    "want",
+    "to",
+    "the",
+    "my",
+    "hello",
+    "thanks",
+    "is",
+    "two",
+    "one",
+    "blue",
+    "red",
+]
 
 Row = dict[str, Any]
 Run = Callable[..., "Outcome"]

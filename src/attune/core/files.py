@@ -1,4 +1,4 @@
-"""Writing so that nothing partial is ever seen: to a temporary name, then moved into place."""
+"""Outputs are written to a temporary name and moved into place; what the machine refuses is said plainly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Generator
+import tempfile
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,11 @@ def whole_folder(target: Path) -> Generator[Path]:
     Raises:
         MachineError: The disk is full or refuses.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
     try:
         with disk(target):
+            temporary.mkdir(parents=True)
             yield temporary
             settle(temporary)
             if target.exists():
@@ -70,25 +70,67 @@ def whole_file(target: Path) -> Generator[Path]:
 
 
 @contextlib.contextmanager
+def workplace(folder: Path) -> Generator[Path]:
+    """A scratch folder inside `folder`, gone at the end; `folder` too, where it was made for this and is empty.
+
+    Args:
+        folder: Where the results will be.
+
+    Yields:
+        The scratch folder.
+
+    Raises:
+        MachineError: The disk is full or refuses.
+    """
+    with disk(folder):
+        made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".attune-", dir=folder))
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            remove_empty(made)
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Removes folders, the innermost first, up to the first that holds something."""
+    for folder in folders:
+        if not folder.is_dir() or any(folder.iterdir()):
+            return
+        folder.rmdir()
+
+
+REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk is full: its quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "writing there is not allowed",
+    errno.EPERM: "writing there is not allowed",
+}
+
+
+@contextlib.contextmanager
 def disk(target: Path) -> Generator[None]:
-    """Turns what a full, read-only or forbidden disk says into an error with a remedy."""
+    """Turns what a full, read-only or forbidden disk says into an error with a remedy.
+
+    Args:
+        target: What is being written.
+
+    Raises:
+        MachineError: The disk is full or refuses.
+    """
     try:
         yield
     except OSError as error:
-        reasons = {
-            errno.ENOSPC: "the disk is full",
-            errno.EDQUOT: "the disk quota is used up",
-            errno.EROFS: "the file system is read-only",
-            errno.EACCES: "writing there is not allowed",
-        }
-        if error.errno not in reasons:
+        if error.errno not in REASONS:
             raise
         raise MachineError(
-            reasons[error.errno],
+            REASONS[error.errno],
             where=str(target),
             expected="room and permission to write",
-            remedy="free space or choose another --out; nothing partial was left behind",
-        ) from None
+            remedy="free space, or write to another folder; nothing partial was left behind",
+        ) from error
 
 
 def settle(folder: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from attune.core.files import disk
 from attune.core.recipe import DataOptions
-from attune.data.files import machine_errors
 from attune.data.findings import content, errors, labels, near, repeats, tokens
 from attune.data.findings.record import Finding
 from attune.data.findings.sample import Sample, draw
@@ -106,7 +106,7 @@ def audit(
     """
     tables = splits.tables()
     folder = splits.assignments.parent / "audit"
-    with machine_errors(folder):
+    with disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
         by_class = labels.counts(tables)
         found = repeats.check(tables, folder, max_contradictory=options.max_contradictory)

@@ -16,6 +16,7 @@ FILE = "__file__"
 ROWS = 4096
 CHARACTERS = 1 << 22
 MIXED = {b"attune": b"json"}
+NOTHING = pa.RecordBatch.from_arrays([pa.array([], pa.int64())], names=[LINE])
 
 
 @dataclass(slots=True)
@@ -28,23 +29,27 @@ class Record:
     file: str = ""
 
 
-def batched(records: Iterable[Record]) -> Iterator[pa.RecordBatch]:
+def batched(records: Iterable[Record | None]) -> Iterator[pa.RecordBatch]:
     """Collects rows into batches of at most 4,096 rows or about 4 million characters.
 
     Args:
-        records: Rows in order. Rows may differ in their columns; what a row lacks is null.
+        records: Rows in order, None for a bad one. Rows may differ in their columns; what a row lacks is null.
 
     Yields:
-        Record batches whose last column is the int64 line number.
+        Record batches whose last column is the int64 line number; one without rows where 4,096 in a row were bad, so
+        that whoever reads can look at the problems.
     """
     held: list[Record] = []
-    size = 0
+    size = bad = 0
     for record in records:
-        held.append(record)
-        size += record.size
-        if len(held) >= ROWS or size >= CHARACTERS:
-            yield to_batch(held)
-            held, size = [], 0
+        if record is None:
+            bad += 1
+        else:
+            held.append(record)
+            size += record.size
+        if len(held) + bad >= ROWS or size >= CHARACTERS:
+            yield to_batch(held) if held else NOTHING
+            held, size, bad = [], 0, 0
     if held:
         yield to_batch(held)
 

@@ -9,9 +9,9 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from attune.core.files import workplace
 from attune.data.audit import Audit
 from attune.data.external import scratch_array
-from attune.data.files import workplace
 from attune.data.findings.record import SIDES, Finding
 from attune.data.splits import Splits
 from attune.data.table import Table

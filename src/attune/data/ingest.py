@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from attune.core.files import workplace
 from attune.core.recipe import DataOptions
 from attune.data import rows, table
 from attune.data.batches import FILE, LINE, values
 from attune.data.encodings import CERTAIN
 from attune.data.external import HashSort, keys, scratch_array
-from attune.data.files import workplace
 from attune.data.sources import encoding_of, is_flat, scan, shown
 from attune.data.table import Table
 from attune.errors import DataError, Problem, nearest
@@ -178,7 +178,7 @@ def _good(
     """Good rows as record batches; their keys go to `order`, bad ones to `problems`."""
     first = True
     for batch in batches:
-        if first:
+        if first and batch.num_rows:
             _known(batch, mapping)
             first = False
         columns = _check(batch, mapping, problems, seen)

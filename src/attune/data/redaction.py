@@ -96,7 +96,10 @@ Pattern = tuple[str, re.Pattern[str], Callable[[str], bool]]
 PATTERNS: tuple[Pattern, ...] = (
     (
         "URL_WITH_PASSWORD",
-        re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{1,15}://[^\s/@:]{1,200}(?::[^\s/@]{0,200})?@[^\s<>\"']+"),
+        re.compile(
+            r"[a-zA-Z][a-zA-Z0-9+.-]{1,15}://[^\s/@:<>]{1,200}(?::[^\s/@<>]{0,200})?@"
+            r"[^\s<>\"'，。；：！？、（）]*[^\s<>\"'，。；：！？、（）.,;:!?)\]}]"
+        ),
         bool,
     ),
     (
@@ -127,6 +130,9 @@ PATTERNS: tuple[Pattern, ...] = (
 """Kind, where it may be, and whether it is one: checksums and numbering plans from stdnum and phonenumbers. What
 comes first takes its characters."""
 
+HIDDEN = "<"
+"""Stands for what was found while the rest is searched; no pattern reads across it."""
+
 KINDS = tuple(dict.fromkeys(kind for kind, _, _ in PATTERNS))
 
 
@@ -139,15 +145,23 @@ def find(text: str) -> list[Found]:
     Returns:
         What was found, in order and without overlap.
     """
-    if not PLAUSIBLE.search(text):
-        return []
     found: list[Found] = []
-    for kind, pattern, valid in PATTERNS:
-        for match in pattern.finditer(text):
-            start, end = match.span()
-            if not any(start < other.end and other.start < end for other in found) and valid(match.group()):
-                found.append(Found(kind, start, end))
+    while PLAUSIBLE.search(text):
+        before = len(found)
+        for kind, pattern, valid in PATTERNS:
+            taken = [_taken(kind, match) for match in pattern.finditer(text) if valid(match.group())]
+            for one in taken:
+                text = f"{text[: one.start]}{HIDDEN * (one.end - one.start)}{text[one.end :]}"
+            found += taken
+        if len(found) == before:
+            break
     return sorted(found, key=lambda one: one.start)
+
+
+def _taken(kind: str, match: re.Match[str]) -> Found:
+    """What a pattern found, without a bracket that is opened and not closed in it."""
+    alone = match.group().startswith("(") and ")" not in match.group()
+    return Found(kind, match.start() + alone, match.end())
 
 
 def redact(text: str) -> str:

@@ -171,9 +171,9 @@ def scan(
         limit: Stop after so many rows.
 
     Yields:
-        Batches of at most 4,096 rows: columns as they are named in the source, `__line__` (int64; the row's number
-        where there are no lines), and `__file__` where rows have a file each. Columns of mixed types are JSON text
-        marked in the field's metadata; read columns with `attune.data.batches.values`.
+        Batches of at most 4,096 rows, some without any: columns as they are named in the source, `__line__` (int64;
+        the row's number where there are no lines), and `__file__` where rows have a file each. Columns of mixed types
+        are JSON text marked in the field's metadata; read columns with `attune.data.batches.values`.
 
     Raises:
         DataError: If the source is missing, empty, of an unknown format, or damaged.
@@ -185,8 +185,7 @@ def scan(
                 yield batch.slice(0, left)
                 return
             left = None if left is None else left - batch.num_rows
-            if batch.num_rows:
-                yield batch
+            yield batch
 
 
 def _open(location: str, root: Path, query: str, encoding: str, problems: list[Problem]) -> Iterator[pa.RecordBatch]:

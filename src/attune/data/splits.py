@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from attune.core.files import whole_file, workplace
 from attune.core.recipe import DataOptions
 from attune.data import cutting, moments
 from attune.data.cutting import LEFT_OUT, NAMES, TEST, TRAIN, UNSET, VALIDATION, Shares
 from attune.data.external import HashSort, keys, scratch_array
-from attune.data.files import replacing, workplace
 from attune.data.ingest import ingest
 from attune.data.sources import fingerprint, shown
 from attune.data.table import Table
@@ -260,7 +260,7 @@ def _filtered(table: Table, assigned: NDArray[np.uint8], side: int) -> Iterator[
 
 def _record(tables: dict[str, Table], assigned: NDArray[np.uint8], path: Path) -> str:
     digest = hashlib.sha256()
-    with replacing(path) as partial, pq.ParquetWriter(str(partial), ASSIGNMENTS, compression="zstd") as writer:
+    with whole_file(path) as partial, pq.ParquetWriter(str(partial), ASSIGNMENTS, compression="zstd") as writer:
         for role, table in tables.items():
             start = 0
             for columns in table.batches(1 << 14):

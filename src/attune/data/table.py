@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from attune.data.files import replacing
+from attune.core.files import whole_file
 
 
 def schema(*, multi_label: bool, labelled: bool = True, group: bool = False, time: bool = False) -> pa.Schema:
@@ -205,7 +205,7 @@ class Table:
             MachineError: If the disk is full or the folder may not be written.
         """
         with (
-            replacing(path) as partial,
+            whole_file(path) as partial,
             pa.OSFile(str(partial), "wb") as sink,
             pa.ipc.new_file(sink, columns) as writer,
         ):

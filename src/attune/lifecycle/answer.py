@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from attune.core.files import whole_file
+from attune.data.batches import FILE, LINE, values
 from attune.data.sources import scan
 from attune.errors import DataError, Problem, nearest
 from attune.model.bundle import Bundle
@@ -97,18 +98,20 @@ def rows_of_file(location: str, root: Path, column: str) -> Iterator[Asked]:
         DataError: There is no such column.
     """
     problems: list[Problem] = []
+    known = False
     for batch in scan(location, root, problems=problems):
         yield from drained(problems)
-        if column not in batch.schema.names:
-            names = [name for name in batch.schema.names if name != "__line__"]
-            raise DataError(
-                f"no column {column!r}",
-                where=location,
-                expected="the column with the text",
-                remedy=nearest(column, names),
-            )
-        lines = batch.column("__line__").to_pylist()
-        for line, text in zip(lines, batch.column(column).to_pylist(), strict=True):
+        if batch.num_rows and not known:
+            known = True
+            names = [name for name in batch.schema.names if name not in {LINE, FILE}]
+            if column not in names:
+                raise DataError(
+                    f"no column {column!r}",
+                    where=location,
+                    expected="the column with the text",
+                    remedy=nearest(column, names),
+                )
+        for line, text in zip(values(batch, LINE), values(batch, column), strict=True):
             yield Asked(f"{location}:{line}", line, text)
     yield from drained(problems)
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from attune.data.findings.labels import same_names
 from attune.data.findings.record import Collector, Finding
 from attune.data.findings.sample import Sample
 from attune.data.table import Table
@@ -46,6 +48,7 @@ def check(sample: Sample, tables: dict[str, Table], folder: Path, embed: Embed, 
         A finding `label_errors` where there are any, and what the check looked at or why it did not run.
     """
     multi_label = any(isinstance(label, list) for label in sample.labels)
+    sample = _merged(sample)
     kept, targets, names = _multi_targets(sample) if multi_label else _targets(sample)
     if len(names) < 2 or len(kept) < 10 * FOLDS:
         return [], "not run: too few rows of at least two classes"
@@ -74,6 +77,22 @@ def _finding(rows: Collector, looked_at: int, stated: str, tables: dict[str, Tab
         rows=rows.close(tables, keep_order=True),
         references=rows.path,
     )
+
+
+def _merged(sample: Sample) -> Sample:
+    """The sample with every spelling of a label name as one: `label_typos` reports those, and they are no errors."""
+    total: dict[str, int] = {}
+    for labels in sample.labels:
+        for label in [labels] if isinstance(labels, str) else labels:
+            total[label] = total.get(label, 0) + 1
+    best = same_names(total)
+    if not best:
+        return sample
+    merged: list[Any] = [
+        best.get(labels, labels) if isinstance(labels, str) else [best.get(label, label) for label in labels]
+        for labels in sample.labels
+    ]
+    return replace(sample, labels=merged)
 
 
 def _features(texts: list[str], embed: Embed) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LONGEST_CELL = 1 << 24
 
 
-def read(path: Path, name: str, encoding: str, delimiter: str, problems: list[Problem]) -> Iterator[Record]:
+def read(path: Path, name: str, encoding: str, delimiter: str, problems: list[Problem]) -> Iterator[Record | None]:
     """Reads a delimited file with a header row; every value stays text.
 
     Args:
@@ -28,7 +28,7 @@ def read(path: Path, name: str, encoding: str, delimiter: str, problems: list[Pr
         problems: Receives bad rows.
 
     Yields:
-        One record a row, with the line on which it starts.
+        One record a row, with the line on which it starts; None for a bad one.
 
     Raises:
         DataError: If the header is missing or names a column twice.
@@ -61,7 +61,7 @@ def _header(cells: list[str], name: str) -> list[str]:
     return header
 
 
-def _rows(reader: Reader, header: list[str], name: str, problems: list[Problem]) -> Iterator[Record]:
+def _rows(reader: Reader, header: list[str], name: str, problems: list[Problem]) -> Iterator[Record | None]:
     start = reader.line_num + 1
     while True:
         try:
@@ -77,6 +77,7 @@ def _rows(reader: Reader, header: list[str], name: str, problems: list[Problem])
         bad = _bad(cells, header)
         if bad:
             problems.append(Problem(bad, f"{name}:{line}"))
+            yield None
             continue
         yield Record(line, dict(zip(header, cells, strict=True)), sum(map(len, cells)))
 

@@ -15,7 +15,7 @@ from attune.errors import DataError, Problem
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def read_lines(path: Path, name: str, encoding: str, problems: list[Problem]) -> Iterator[Record]:
+def read_lines(path: Path, name: str, encoding: str, problems: list[Problem]) -> Iterator[Record | None]:
     """Reads one JSON object a line; empty lines are skipped.
 
     Args:
@@ -25,7 +25,7 @@ def read_lines(path: Path, name: str, encoding: str, problems: list[Problem]) ->
         problems: Receives bad rows.
 
     Yields:
-        One record a line.
+        One record a line; None for a bad one.
     """
     with open_text(path, encoding) as stream:
         for number, line in enumerate(stream, 1):
@@ -43,6 +43,7 @@ def read_lines(path: Path, name: str, encoding: str, problems: list[Problem]) ->
             bad = bad or _not_a_row(row, line)
             if bad:
                 problems.append(Problem(bad, f"{name}:{number}"))
+                yield None
             else:
                 yield Record(number, row, len(line))
 
@@ -69,7 +70,7 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "null")
 
 
-def read_array(path: Path, name: str, encoding: str, problems: list[Problem]) -> Iterator[Record]:
+def read_array(path: Path, name: str, encoding: str, problems: list[Problem]) -> Iterator[Record | None]:
     """Reads a JSON array of objects, or an object that holds exactly one such array. Held in memory whole.
 
     A file that is JSON lines in truth is read as such.
@@ -81,7 +82,7 @@ def read_array(path: Path, name: str, encoding: str, problems: list[Problem]) ->
         problems: Receives bad rows.
 
     Yields:
-        One record an object, with its number in the array.
+        One record an object, with its number in the array; None for a bad one.
 
     Raises:
         DataError: If there is no such array.
@@ -105,6 +106,7 @@ def read_array(path: Path, name: str, encoding: str, problems: list[Problem]) ->
         bad = _not_a_row(row, shown) or ("bytes that do not decode" if "\\uffff" in shown else "")
         if bad:
             problems.append(Problem(bad, f"{name}:{number}"))
+            yield None
         else:
             yield Record(number, row, len(shown))
 

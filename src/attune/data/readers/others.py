@@ -12,7 +12,7 @@ from attune.data.encodings import MARK, open_text
 from attune.errors import DataError, MachineError, Problem, nearest
 
 
-def read_sheet(path: Path, name: str, sheet: str, problems: list[Problem]) -> Iterator[Record]:
+def read_sheet(path: Path, name: str, sheet: str, problems: list[Problem]) -> Iterator[Record | None]:
     """Reads one sheet of an Excel workbook with a header row.
 
     Args:
@@ -22,7 +22,7 @@ def read_sheet(path: Path, name: str, sheet: str, problems: list[Problem]) -> It
         problems: Receives bad rows.
 
     Yields:
-        One record a row that is not all empty.
+        One record a row that is not all empty; None for a bad one.
 
     Raises:
         DataError: If the sheet or its header is missing.
@@ -45,18 +45,19 @@ def read_sheet(path: Path, name: str, sheet: str, problems: list[Problem]) -> It
 
 def _sheet_rows(
     rows: Iterator[tuple[Any, ...]], header: list[str], name: str, problems: list[Problem]
-) -> Iterator[Record]:
+) -> Iterator[Record | None]:
     for number, cells in enumerate(rows, 2):
         if all(cell is None for cell in cells):
             continue
         if any(cell is not None for cell in cells[len(header) :]):
             problems.append(Problem(f"{len(cells)} cells where the header has {len(header)}", f"{name}:{number}"))
+            yield None
             continue
         row = {column: plain(cell) for column, cell in zip(header, cells, strict=False) if column}
         yield Record(number, row, sum(len(cell) for cell in row.values() if isinstance(cell, str)))
 
 
-def read_folder(path: Path, name: str, encoding: str, problems: list[Problem]) -> Iterator[Record]:
+def read_folder(path: Path, name: str, encoding: str, problems: list[Problem]) -> Iterator[Record | None]:
     """Reads `folder/<label>/*.txt`: the text is the file, the label its folder.
 
     Args:
@@ -66,7 +67,7 @@ def read_folder(path: Path, name: str, encoding: str, problems: list[Problem]) -
         problems: Receives files that cannot be read.
 
     Yields:
-        One record a file, in the order of names.
+        One record a file, in the order of names; None for a bad one.
 
     Raises:
         DataError: If there are no such files.
@@ -81,6 +82,7 @@ def read_folder(path: Path, name: str, encoding: str, problems: list[Problem]) -
             if "\0" in text or MARK in text:
                 bad = "NUL bytes" if "\0" in text else "bytes that do not decode"
                 problems.append(Problem(bad, f"{shown}:1"))
+                yield None
                 continue
             yield Record(1, {"text": text, "label": folder.name}, len(text), shown)
     if not found:
