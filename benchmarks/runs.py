@@ -54,11 +54,17 @@ def once(recipe: Path, data: Path, seed: int) -> dict[str, Any]:
         run = json.loads((out / "bundle" / "run.json").read_text())
         resolved = (out / "bundle" / "recipe.toml").read_text()
         size = sum(path.stat().st_size for path in (out / "bundle").rglob("*") if path.is_file())
+    kept = ("name", "metrics", "difference")
     return {
-        "recipe": recipe.stem, "seed": seed, "metrics": evaluation["metrics"], "facts": run["facts"],
-        "bundle_mib": round(size / 2**20, 1), "resolved": resolved, "machine": machine(),
-        "baselines": [{"name": b["name"], "metrics": b["metrics"], "difference": b["difference"]} for b in evaluation["baselines"]],
-    }  # fmt: skip
+        "recipe": recipe.stem,
+        "seed": seed,
+        "metrics": evaluation["metrics"],
+        "facts": run["facts"],
+        "bundle_mib": round(size / 2**20, 1),
+        "resolved": resolved,
+        "machine": machine(),
+        "baselines": [{key: baseline[key] for key in kept} for baseline in evaluation["baselines"]],
+    }
 
 
 def measure(name: str, recipes: Sequence[str], data: Path, seeds: Sequence[int]) -> list[dict[str, Any]]:

@@ -18,7 +18,8 @@ from transformers import (
 
 WORDS = (
     "where is my order parcel card refund please cancel the it was late broken wrong size return help me now i want to "
-    "change address password login account close subscription invoice price stock talk human hello thanks two one blue red"
+    "change address password login account close subscription"
+    " invoice price stock talk human hello thanks two one blue red"
 ).split()
 
 COMMON = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48}

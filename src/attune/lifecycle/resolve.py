@@ -135,8 +135,8 @@ def refuse_unknown(recipe: Recipe, rows: Encoded, name: str) -> str:
             told,
             where="backbone.max_unknown",
             expected=f"at most {bound:.1%}",
-            remedy="use a backbone whose tokenizer knows this language and script (for Chinese: a Chinese or multilingual "
-            f"encoder such as bge-small-zh, chinese-roberta or multilingual-e5), or accept it with "
+            remedy="use a backbone whose tokenizer knows this language and script (for Chinese: a Chinese "
+            f"or multilingual encoder such as bge-small-zh, chinese-roberta or multilingual-e5), or accept it with "
             f"--set backbone.max_unknown={min(1.0, np.ceil(share * 20) / 20):.2f}",
         )
     return told if rows.unknown else ""
