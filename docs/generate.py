@@ -52,9 +52,7 @@ def cli() -> str:
         rows = [[f"`{p.name.upper()}`", p.help or "", ""] for p in arguments]
         for option in command.params:
             if option.param_type_name == "option" and "--help" not in option.opts:
-                rows.append(
-                    [", ".join(f"`{word}`" for word in option.opts), option.help or "", option_default(option)]
-                )
+                rows.append([", ".join(f"`{word}`" for word in option.opts), option.help or "", option_default(option)])
         parts.append(table(["argument or option", "what it is", "default"], rows))
     return "\n".join(parts)
 
@@ -111,7 +109,11 @@ def toml(value: Any) -> str:
 
 def recipe() -> str:
     """Every key of the recipe."""
-    parts = [NOTE, "# Recipe\n", "Every table and key of a recipe. `attune show schema` prints the same as JSON Schema.\n"]
+    parts = [
+        NOTE,
+        "# Recipe\n",
+        "Every table and key of a recipe. `attune show schema` prints the same as JSON Schema.\n",
+    ]
     for section in ORDER:
         models = [PLAIN[section]] if section in PLAIN else [AXES[section].get(n).Options for n in AXES[section].names()]
         parts.append(f"## [{section}]\n")
@@ -156,7 +158,9 @@ def matrix() -> str:
         f"Whether a combination works is computed from what its parts need and provide. {works} of {len(found)} work."
         " `attune show matrix` prints the same.\n"
     )
-    return "\n".join([NOTE, "# Matrix\n", intro, table(["family", "task", "head", "method", "objective", "works"], rows)])
+    return "\n".join(
+        [NOTE, "# Matrix\n", intro, table(["family", "task", "head", "method", "objective", "works"], rows)]
+    )
 
 
 PAGES = {"cli.md": cli, "recipe.md": recipe, "methods.md": methods, "tasks.md": tasks, "matrix.md": matrix}
