@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from attune.core.files import whole_file
+from attune.data.batches import values
 from attune.data.sources import scan
 from attune.errors import DataError, Problem, nearest
 from attune.model.bundle import Bundle
@@ -55,7 +56,7 @@ class Summary:
 
 def rows_of_texts(texts: Sequence[str]) -> Iterator[Asked]:
     """Texts given by hand."""
-    return (Asked("text", index, text) for index, text in enumerate(texts, 1))
+    return (Asked(f"text {index}", index, text) for index, text in enumerate(texts, 1))
 
 
 def lines_of(stream: BinaryIO) -> Iterator[Asked]:
@@ -104,8 +105,7 @@ def rows_of_file(location: str, root: Path, column: str) -> Iterator[Asked]:
             raise DataError(
                 f"no column {column!r}", where=location, expected="the column with the text", remedy=nearest(column, names)
             )
-        lines = batch.column("__line__").to_pylist()
-        for line, text in zip(lines, batch.column(column).to_pylist(), strict=True):
+        for line, text in zip(values(batch, "__line__"), values(batch, column), strict=True):
             yield Asked(f"{location}:{line}", line, text)
     yield from drained(problems)
 
