@@ -50,7 +50,7 @@ docs: $(READY)
 	$(BIN)/mkdocs build --strict
 
 conformance: $(READY)
-	$(BIN)/python -m pytest tests/conformance -m "not slow or slow"
+	$(BIN)/python tests/conformance/every.py
 
 clean:
 	rm -rf .venv build dist site runs .pytest_cache .ruff_cache

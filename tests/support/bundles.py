@@ -10,7 +10,6 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ TOPICS = {
     "delivery": "parcel order late where it was",
     "refund": "refund broken wrong return size",
 }
+<<<<<<< HEAD
 FILLER = [
     "please",
     "help",
@@ -46,6 +46,9 @@ FILLER = [
     "blue",
     "red",
 ]
+=======
+FILLER = ["please", "help", "me", "now", "i", "want", "to", "the", "my", "hello", "thanks", "is", "two", "one", "red"]
+>>>>>>> tests
 
 Row = dict[str, Any]
 Run = Callable[..., "Outcome"]
@@ -157,9 +160,16 @@ class Workshop:
         write_rows(root / "multi.jsonl", made_up(multi_label=True))
         write_rows(root / "fresh.jsonl", made_up(40, seed=1))
         write_recipe(root / "recipe.toml")
-        self.bundle = cache(self._bundle)
+        self.made: dict[tuple[str, str, bool], Bundle] = {}
 
-    def _bundle(self, method: str = "frozen", pooling: str = "mean", multi_label: bool = False) -> Bundle:
+    def bundle(self, method: str = "frozen", pooling: str = "mean", multi_label: bool = False) -> Bundle:
+        """A bundle of this kind, trained when first asked for."""
+        which = (method, pooling, multi_label)
+        if which not in self.made:
+            self.made[which] = self._train(*which)
+        return self.made[which]
+
+    def _train(self, method: str, pooling: str, multi_label: bool) -> Bundle:
         wanted = recipe(
             data={"train": "multi.jsonl" if multi_label else "rows.jsonl"},
             backbone={"pooling": pooling},

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
@@ -87,7 +88,7 @@ class Text(nn.Module):
             self.tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, **SAFE)
             config = with_dropout(AutoConfig.from_pretrained(source, **SAFE), dropout)
             network, info = load_network(checkpoint.folder, config, options.pooling)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise BackboneError(
                 f"cannot be read as a text encoder: {error}",
                 where=str(checkpoint.folder),

@@ -115,7 +115,7 @@ def encoder_and_script(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias
     (folder / "head.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "predict.py").write_text(SCRIPT, encoding="utf-8")
     return (
-        f"{type(network).__name__} weights, head.safetensors and predict.py (torch, transformers and safetensors only): "
+        f"{type(network).__name__} weights, head.safetensors and predict.py (torch, transformers, safetensors): "
         f"the {network.config.model_type} family has no stock class that pools by mean"
     )
 

@@ -322,6 +322,10 @@ def override(document: Mapping[str, Any], overrides: Iterable[str]) -> dict[str,
                 remedy="for example --set training.epochs=3",
             )
         table = result.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise RecipeError(
+                f"{section} is {table!r}", where="--set", expected=f"a table [{section}]", remedy=f"write [{section}]"
+            )
         table[key] = toml_value(text.strip())
     return result
 

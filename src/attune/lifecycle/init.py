@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +72,9 @@ def draft(location: str, root: Path) -> Drafted:
     Raises:
         DataError: The file cannot be read, or no column looks like text or label.
     """
-    found = guess(location, root)
-    beside = siblings(root / location)
+    path = Path(os.path.normpath(root / location))
+    found = guess(path.as_posix(), Path())
+    beside = siblings(path)
     reasons = list(found.reasons)
     lines = [
         "# A recipe for attune. `attune train` runs it as it is; `attune show schema` lists every key.",
@@ -81,9 +83,9 @@ def draft(location: str, root: Path) -> Drafted:
     ]
     for key, value in columns(location, found).items():
         lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
-    for key, path in beside.items():
-        lines.append(f"{key} = {json.dumps((Path(location).parent / path.name).as_posix())}")
-        reasons.append(f"{path.name} lies beside it: it is the {key} file, and no rows are cut for {key}.")
+    for key, other in beside.items():
+        lines.append(f"{key} = {json.dumps((Path(location).parent / other.name).as_posix())}")
+        reasons.append(f"{other.name} lies beside it: it is the {key} file, and no rows are cut for {key}.")
     lines += split_lines(found, beside, reasons)
     lines += ["", "[task]", 'name = "classification"']
     if found.multi_label:

@@ -10,13 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from attune.backbones.checkpoints import Checkpoint, fetch
 from attune.core.files import canonical, read_json, whole_folder
 from attune.core.recipe import Recipe, parse_toml
 from attune.core.records import Prediction
-from attune.errors import BackboneError, BundleError
+from attune.errors import BackboneError, BundleError, RecipeError
 from attune.model import manifest as manifests
 from attune.model import witness
 from attune.model.assemble import AXES, Model, assemble, cell_of
@@ -226,8 +227,27 @@ def load(path: str | Path, *, root: Path | None = None) -> Bundle:
     """
     folder = Path(path)
     manifest = manifests.read(folder)
+    try:
+        return restore(folder, manifest, root or Path())
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, RecipeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BundleError(
+            f"its files do not belong together: {reason}",
+            where=str(folder),
+            expected="the files `attune train` packed",
+            remedy="restore the bundle from its source; do not trust this one",
+        ) from error
+
+
+def restore(folder: Path, manifest: Manifest, root: Path) -> Bundle:
+    """The bundle of a folder whose digests hold: model restored, witness rows replayed."""
     recipe = parse_toml((folder / "recipe.toml").read_text(encoding="utf-8"), AXES, where=str(folder / "recipe.toml"))
-    checkpoint = find_backbone(folder, manifest, root or Path())
+    cell = cell_of(recipe)
+    if (cell.task, cell.method) != (manifest.task, manifest.method):
+        raise ValueError(
+            f"the manifest says {manifest.task} by {manifest.method}, the recipe {cell.task} by {cell.method}"
+        )
+    checkpoint = find_backbone(folder, manifest, root)
     labels = Labels(tuple(manifest.labels), tuple(manifest.label_counts))
     model = assemble(recipe, checkpoint, labels, config_folder=folder / "backbone")
     model.method.load(model.backbone, folder / "moved")

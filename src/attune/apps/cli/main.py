@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
+=======
+import contextlib
+import errno
+>>>>>>> tests
 import os
 import sys
 
@@ -37,13 +42,23 @@ for command in (
 def main() -> None:
     """Runs the command line; an error a person can act on is one message and exit status 2, without a traceback."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except AttuneError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.stderr.write("error: standard output: the disk is full\n  what to do: free space, or write elsewhere with --out\n")
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has nowhere to go
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from attune.serving.engine import Engine
 
 MOST_ROWS = 1024
 MOST_CHARACTERS = 200_000
+BEARER = HTTPBearer(auto_error=False)
 
 
 class Row(BaseModel):
@@ -68,9 +69,8 @@ def service(engine: Engine, key: str) -> FastAPI:
         A FastAPI application; /docs shows its page.
     """
     app = FastAPI(title="attune", version=engine.bundle.digest[:12], description="Predictions of one bundle.")
-    bearer = HTTPBearer(auto_error=False)
 
-    def allowed(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
+    def allowed(given: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]) -> None:
         if given is None or not secrets.compare_digest(given.credentials.encode(), key.encode()):
             raise HTTPException(
                 401, "give the service's key as `Authorization: Bearer KEY`", {"WWW-Authenticate": "Bearer"}

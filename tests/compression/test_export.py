@@ -1,0 +1,67 @@
+"""Exports answer as the bundle does, with no attune on the path."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModel, pipeline
+
+from attune.compression.export import to_peft, to_transformers
+from support.bundles import Workshop, made_up
+
+TEXTS = [row["text"] for row in made_up(50, seed=3)]
+CASES = [(method, several) for method in ("lora", "full") for several in (False, True)]
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in exp")  # in the pipeline's own sigmoid
+@pytest.mark.parametrize(("method", "several"), CASES)
+def test_first_token_pooling_is_a_plain_pipeline(workshop: Workshop, tmp_path, method, several):
+    bundle = workshop.bundle(method, "first", several)
+    before = bundle.predict(TEXTS)
+    # The multi-label toy separates perfectly: temperature 0.05, logits near 400, where float32 itself is off by 0.02.
+    assert "pipeline" in to_transformers(bundle, tmp_path / "out")
+    plain = pipeline("text-classification", model=str(tmp_path / "out"), device="cpu")
+    found = plain(TEXTS, top_k=None)
+    for row, mine in zip(found, before, strict=True):
+        chances = {one["label"]: one["score"] for one in row}
+        assert set(chances) == set(bundle.labels)
+        np.testing.assert_allclose(
+            [chances[name] for name in bundle.labels], mine.probabilities, atol=5e-3 if several else 1e-4
+        )
+        given = [one["label"] for one in row if one["score"] > 0.5] if several else row[0]["label"]
+        assert given == mine.answer
+    assert [p.as_dict() for p in bundle.predict(TEXTS)] == [p.as_dict() for p in before]
+
+
+@pytest.mark.parametrize(
+    ("method", "several"), [CASES[0], *(pytest.param(*case, marks=pytest.mark.slow) for case in CASES[1:])]
+)
+def test_mean_pooling_has_a_script(workshop: Workshop, tmp_path, method, several):
+    bundle = workshop.bundle(method, "mean", several)
+    assert "predict.py" in to_transformers(bundle, tmp_path / "out")
+    assert "attune" not in (tmp_path / "out" / "predict.py").read_text().replace("Made by attune", "")
+    blocked = "import sys, runpy; sys.modules['attune'] = None; runpy.run_path(sys.argv[1], run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", blocked, str(tmp_path / "out" / "predict.py")],
+        input="\n".join(TEXTS), capture_output=True, text=True, check=True, cwd=tmp_path, timeout=200,
+    )  # fmt: skip
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    wanted = [sorted(p.answer) if several else [p.answer] for p in bundle.predict(TEXTS)]
+    assert [sorted(row) for row in found] == wanted
+
+
+def test_an_adapter_loads_by_plain_peft(workshop: Workshop, tmp_path):
+    bundle = workshop.bundle("lora")
+    to_peft(bundle, tmp_path / "out")
+    plain = PeftModel.from_pretrained(AutoModel.from_pretrained(workshop.root / "tiny"), str(tmp_path / "out")).eval()
+    ids = bundle.model.encode([{"text": text} for text in TEXTS]).ids
+    inputs = bundle.model.collate(ids)
+    with torch.inference_mode():
+        ours = bundle.model.backbone.network(**inputs).last_hidden_state
+        theirs = plain(**inputs).last_hidden_state
+    torch.testing.assert_close(ours, theirs)
+    assert json.loads((tmp_path / "out" / "labels.json").read_text()) == bundle.labels
