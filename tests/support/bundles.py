@@ -27,28 +27,7 @@ TOPICS = {
     "delivery": "parcel order late where it was",
     "refund": "refund broken wrong return size",
 }
-<<<<<<< HEAD
-FILLER = [
-    "please",
-    "help",
-    "me",
-    "now",
-    "i",
-    "want",
-    "to",
-    "the",
-    "my",
-    "hello",
-    "thanks",
-    "is",
-    "two",
-    "one",
-    "blue",
-    "red",
-]
-=======
 FILLER = ["please", "help", "me", "now", "i", "want", "to", "the", "my", "hello", "thanks", "is", "two", "one", "red"]
->>>>>>> tests
 
 Row = dict[str, Any]
 Run = Callable[..., "Outcome"]

@@ -15,11 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from attune.core.files import whole_file
-<<<<<<< HEAD
 from attune.data.batches import FILE, LINE, values
-=======
-from attune.data.batches import values
->>>>>>> tests
 from attune.data.sources import scan
 from attune.errors import DataError, Problem, nearest
 from attune.model.bundle import Bundle
@@ -105,7 +101,6 @@ def rows_of_file(location: str, root: Path, column: str) -> Iterator[Asked]:
     known = False
     for batch in scan(location, root, problems=problems):
         yield from drained(problems)
-<<<<<<< HEAD
         if batch.num_rows and not known:
             known = True
             names = [name for name in batch.schema.names if name not in {LINE, FILE}]
@@ -117,14 +112,6 @@ def rows_of_file(location: str, root: Path, column: str) -> Iterator[Asked]:
                     remedy=nearest(column, names),
                 )
         for line, text in zip(values(batch, LINE), values(batch, column), strict=True):
-=======
-        if column not in batch.schema.names:
-            names = [name for name in batch.schema.names if name != "__line__"]
-            raise DataError(
-                f"no column {column!r}", where=location, expected="the column with the text", remedy=nearest(column, names)
-            )
-        for line, text in zip(values(batch, "__line__"), values(batch, column), strict=True):
->>>>>>> tests
             yield Asked(f"{location}:{line}", line, text)
     yield from drained(problems)
 

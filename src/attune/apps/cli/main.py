@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-=======
 import contextlib
 import errno
->>>>>>> tests
 import os
 import sys
 
@@ -55,7 +52,9 @@ def main() -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        sys.stderr.write("error: standard output: the disk is full\n  what to do: free space, or write elsewhere with --out\n")
+        sys.stderr.write(
+            "error: standard output: the disk is full\n  what to do: free space, or write elsewhere with --out\n"
+        )
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has nowhere to go
         sys.exit(2)
