@@ -1,6 +1,7 @@
 """Label errors, duplicates and leaks planted in Banking77 are found (Shows 9)."""
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from attune.model.assemble import AXES
 pytestmark = pytest.mark.slow
 
 FLIPPED = 0.03
+SEED = int(os.environ.get("ATTUNE_TEST_SEED", "0"))
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -39,12 +41,9 @@ def places(found: Audited, kind: str) -> set[tuple[str, int]]:
     return result
 
 
-@pytest.mark.parametrize("seed", [0])
-def test_four_of_five_flipped_labels_are_flagged_among_six_per_cent(
-    public_data, tmp_path, seed, record_property
-) -> None:
+def test_four_of_five_flipped_labels_are_flagged_among_six_per_cent(public_data, tmp_path) -> None:
     rows = rows_of(public_data / "banking77" / "train.jsonl")
-    draw = random.Random(seed)
+    draw = random.Random(SEED)
     names = sorted({row["label"] for row in rows})
     flipped = set(draw.sample(range(len(rows)), round(FLIPPED * len(rows))))
     for place in flipped:
@@ -55,9 +54,7 @@ def test_four_of_five_flipped_labels_are_flagged_among_six_per_cent(
         assert sum(map(len, found.splits.tables().values())) == len(rows)
     hit = {("train.jsonl", place + 1) for place in flipped} & flagged
     recall, share = len(hit) / len(flipped), len(flagged) / len(rows)
-    record_property("recall", recall)
-    record_property("flagged", share)
-    print(f"seed {seed}: {recall:.1%} of {len(flipped)} flips among {len(flagged)} flagged rows ({share:.2%})")  # noqa: T201
+    print(f"seed {SEED}: {recall:.1%} of {len(flipped)} flips among {len(flagged)} flagged rows ({share:.2%})")  # noqa: T201
     assert recall >= 0.80
     assert share <= 0.06
 
@@ -81,6 +78,5 @@ def test_planted_duplicates_and_leaks_are_all_found(public_data, tmp_path) -> No
         assert {("train.jsonl", place + 1) for place in leaked} <= places(found, "leakage")
         leakage = found.audit.finding("leakage")
         assert leakage is not None and leakage in found.audit.stops()
-        in_test = {row["file"] + ":" + row["detail"].rsplit(":", 1)[1] for row in leakage.rows}
-        assert leakage.rows and all(int(place.rsplit(":", 1)[1]) >= 1 for place in in_test)
-        assert held < len(found.splits.tables()["test"])
+        assert all(row["detail"].startswith("also in test, test.jsonl:") for row in leakage.rows)
+        assert len(found.splits.tables()["test"]) == held + len(leaked)

@@ -225,3 +225,10 @@ def test_fingerprints_follow_content_and_names(tmp_path: Path) -> None:
     assert len({first, renamed, sources.fingerprint("a", tmp_path)}) == 3
     file = sources.fingerprint("a/x/2.txt", tmp_path)
     assert file == "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3"
+
+
+def test_many_bad_rows_in_a_row_are_handed_on_before_a_good_one(tmp_path) -> None:
+    (tmp_path / "a.jsonl").write_text("nope\n" * 5000 + '{"text": "x", "label": "a"}\n')
+    problems: list = []
+    seen = [(batch.num_rows, len(problems)) for batch in sources.scan("a.jsonl", tmp_path, problems=problems)]
+    assert seen == [(0, 4096), (1, 5000)]
