@@ -11,27 +11,25 @@ from peft import PeftModel
 from transformers import AutoModel, pipeline
 
 from attune.compression.export import to_peft, to_transformers
+from attune.model.bundle import load
 from support.bundles import Workshop, made_up
 
 TEXTS = [row["text"] for row in made_up(50, seed=3)]
 CASES = [(method, several) for method in ("lora", "full") for several in (False, True)]
 
 
-@pytest.mark.filterwarnings("ignore:overflow encountered in exp")  # in the pipeline's own sigmoid
 @pytest.mark.parametrize(("method", "several"), CASES)
 def test_first_token_pooling_is_a_plain_pipeline(workshop: Workshop, tmp_path, method, several):
-    bundle = workshop.bundle(method, "first", several)
+    bundle = load(workshop.bundle(method, "first", several).path, root=workshop.root)
+    bundle.model.temperature = 2.0  # the toy separates so well that its own, 0.05, multiplies float32 rounding by 20
     before = bundle.predict(TEXTS)
-    # The multi-label toy separates perfectly: temperature 0.05, logits near 400, where float32 itself is off by 0.02.
     assert "pipeline" in to_transformers(bundle, tmp_path / "out")
     plain = pipeline("text-classification", model=str(tmp_path / "out"), device="cpu")
     found = plain(TEXTS, top_k=None)
     for row, mine in zip(found, before, strict=True):
         chances = {one["label"]: one["score"] for one in row}
         assert set(chances) == set(bundle.labels)
-        np.testing.assert_allclose(
-            [chances[name] for name in bundle.labels], mine.probabilities, atol=5e-3 if several else 1e-4
-        )
+        np.testing.assert_allclose([chances[name] for name in bundle.labels], mine.probabilities, atol=1e-4)
         given = [one["label"] for one in row if one["score"] > 0.5] if several else row[0]["label"]
         assert given == mine.answer
     assert [p.as_dict() for p in bundle.predict(TEXTS)] == [p.as_dict() for p in before]
