@@ -227,7 +227,12 @@ def test_a_loss_that_is_no_number_stops_the_run(root, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("costs", "expected"), [((1.0, 0.5), "bfloat16"), ((1.0, 0.9), "float32"), ((1.0, 2.0), "float32")]
+    ("costs", "expected"),
+    [
+        ((1.0, 0.5), ("bfloat16", "sdpa")),
+        ((1.0, 0.9), ("float32", "sdpa")),
+        ((1.0, 2.0), ("float32", "sdpa")),
+    ],
 )
 def test_precision_takes_the_faster_and_changes_nothing(costs, expected, root, tmp_path, monkeypatch):
     on = cells.bench(FULL, root, tmp_path)
@@ -247,9 +252,13 @@ def test_precision_takes_the_faster_and_changes_nothing(costs, expected, root, t
             now[0] += costs[kind[0] == "bfloat16"]
         return now[0]
 
-    chosen, seconds = choose(on.model, on.rows.rows(range(4)), on.rows.targets[:4], clock)
+    chosen, seconds = choose(on.model, on.rows.rows(range(4)), on.rows.targets[:4], clock=clock)
     assert chosen == expected
-    assert seconds == {"float32": pytest.approx(costs[0]), "bfloat16": pytest.approx(costs[1])}
+    assert seconds == {
+        f"{kind} {kernel}": pytest.approx(cost)
+        for kind, cost in zip(("float32", "bfloat16"), costs, strict=True)
+        for kernel in ("sdpa", "eager")
+    }
     assert cells.snapshot(on.model) == before
     assert all(parameter.grad is None for parameter in on.model.parameters())
 
@@ -257,7 +266,7 @@ def test_precision_takes_the_faster_and_changes_nothing(costs, expected, root, t
 def test_precision_names_one_it_knows_by_the_real_clock(root, tmp_path):
     on = cells.bench(FULL, root, tmp_path)
     chosen, seconds = choose(on.model, on.rows.rows(range(4)), on.rows.targets[:4])
-    assert chosen in seconds.keys() == {"float32", "bfloat16"}
+    assert " ".join(chosen) in seconds.keys() == {" ".join(pair) for pair in precision.CANDIDATES}
     assert all(value > 0 for value in seconds.values())
 
 

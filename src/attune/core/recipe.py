@@ -300,6 +300,8 @@ def parse_toml(text: str, axes: Axes, *, where: str) -> Recipe:
 def override(document: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """Applies `section.key=value` strings to a document.
 
+    Naming another entry of an axis (`method.name=full`) begins its table anew: the former entry's keys are not its own.
+
     Args:
         document: The recipe's tables.
         overrides: Strings as `--set` takes them.
@@ -311,23 +313,31 @@ def override(document: Mapping[str, Any], overrides: Iterable[str]) -> dict[str,
         RecipeError: A string is not of that form.
     """
     result = {section: dict(values) if isinstance(values, Mapping) else values for section, values in document.items()}
-    for item in overrides:
-        path, equals, text = item.partition("=")
-        section, dot, key = path.strip().partition(".")
-        if not (equals and dot and key):
-            raise RecipeError(
-                f"cannot read {item!r}",
-                where="--set",
-                expected="section.key=value",
-                remedy="for example --set training.epochs=3",
-            )
+    items = [split_override(item) for item in overrides]
+    for section, key, value in sorted(items, key=lambda item: item[1] != DISCRIMINATOR.get(item[0])):
         table = result.setdefault(section, {})
         if not isinstance(table, dict):
             raise RecipeError(
                 f"{section} is {table!r}", where="--set", expected=f"a table [{section}]", remedy=f"write [{section}]"
             )
-        table[key] = toml_value(text.strip())
+        if key == DISCRIMINATOR.get(section) and table.get(key, DEFAULT_ENTRY[section]) != value:
+            table = result[section] = {}
+        table[key] = value
     return result
+
+
+def split_override(item: str) -> tuple[str, str, Any]:
+    """Section, key and value of a `--set` string."""
+    path, equals, text = item.partition("=")
+    section, dot, key = path.strip().partition(".")
+    if not (equals and dot and key):
+        raise RecipeError(
+            f"cannot read {item!r}",
+            where="--set",
+            expected="section.key=value",
+            remedy="for example --set training.epochs=3",
+        )
+    return section, key, toml_value(text.strip())
 
 
 def toml_value(text: str) -> Any:

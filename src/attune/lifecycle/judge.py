@@ -19,6 +19,8 @@ from attune.model.assemble import Model, length_batches
 
 Embed = Callable[[list[str]], NDArray[np.float32]]
 CHUNK = 1024
+LOWEST, HIGHEST = 0.25, 20.0
+"""Bounds of the temperature: on rows that are told apart perfectly the best one is zero, and rounding would decide."""
 
 
 @dataclass(frozen=True)
@@ -113,5 +115,6 @@ def temperature(model: Model, logits: NDArray[np.float32], targets: torch.Tensor
             return float(torch.nn.functional.binary_cross_entropy_with_logits(scaled, targets))
         return float(torch.nn.functional.cross_entropy(scaled, targets))
 
-    found = minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded", options={"xatol": 1e-4})
+    bounds = (float(np.log(LOWEST)), float(np.log(HIGHEST)))
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
     return round(float(np.exp(found.x)), 6)

@@ -105,7 +105,7 @@ class Loop:
         order = epoch_order(self.lengths, self.options.batch_size, self.options.seed, state.epochs)
         done = state.step - state.epochs * self.steps_per_epoch
         self.model.train()
-        self.model.backbone.attend(self.options.attention)
+        self.model.backbone.attend(ANSWERING if self.options.attention == "auto" else self.options.attention)
         for index in range(done, self.steps_per_epoch):
             size = self.options.accumulation
             self._step(state, order[index * size : (index + 1) * size])
