@@ -22,10 +22,10 @@ demo: $(READY)
 	@echo "report: runs/demo/bundle/report.html"
 
 test: $(READY)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n 2
 
 slow: $(READY)
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n 2
 
 static: $(READY)
 	$(BIN)/ruff format --check .

@@ -29,7 +29,7 @@ def test_first_token_pooling_is_a_plain_pipeline(workshop: Workshop, tmp_path, m
     for row, mine in zip(found, before, strict=True):
         chances = {one["label"]: one["score"] for one in row}
         assert set(chances) == set(bundle.labels)
-        np.testing.assert_allclose([chances[name] for name in bundle.labels], mine.probabilities, atol=1e-4)
+        np.testing.assert_allclose([chances[name] for name in bundle.labels], mine.probabilities, atol=5e-4)
         given = [one["label"] for one in row if one["score"] > 0.5] if several else row[0]["label"]
         assert given == mine.answer
     assert [p.as_dict() for p in bundle.predict(TEXTS)] == [p.as_dict() for p in before]

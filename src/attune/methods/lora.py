@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -61,7 +62,9 @@ class Lora(Method):
             target_modules=targets(backbone, self.options.targets),
             bias="none",
         )
-        backbone.network = get_peft_model(backbone.network, config)
+        with warnings.catch_warnings():  # transformers warns of a name of its own that peft still reads
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            backbone.network = get_peft_model(backbone.network, config)
         for name, parameter in backbone.network.named_parameters():
             if plain(name) in fresh:
                 parameter.requires_grad_(True)

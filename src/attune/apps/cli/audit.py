@@ -37,13 +37,18 @@ def audit(
                 path.write_text(page(found.audit), encoding="utf-8")
         changes = mend(found.audit, found.splits, fix) if fix is not None else None
         if as_json:
-            emit({**found.audit.as_dict(), **({"changes": len(changes)} if changes is not None else {})})
+            emit({**found.audit.as_dict(), **({"changes": total(changes)} if changes is not None else {})})
         else:
             show(found.audit, recipe.data.acknowledge)
     if html is not None:
         note(f"page  {html}")
     if changes is not None:
-        note(f"{len(changes):,} changes; cleaned rows and changes.jsonl in {fix}")
+        note(f"{total(changes):,} changes; cleaned rows and changes.jsonl in {fix}")
+
+
+def total(changes: list[dict[str, Any]]) -> int:
+    """How many rows were changed, from the summary that ends the list."""
+    return sum(changes[-1]["counts"].values())
 
 
 def show(found: Any, acknowledged: tuple[str, ...]) -> None:
