@@ -52,7 +52,7 @@ def tfidf(
     *,
     seed: int,
 ) -> Answers:
-    """Answers by logistic regression on TF-IDF of word 1-2-grams (a Chinese character is a word) and character 2-5-grams.
+    """Logistic regression on TF-IDF of word 1-2-grams and character 2-5-grams; a Chinese character is a word.
 
     C is one of 3, 10 and 30, by 3-fold cross-validation on at most 2,000 training rows: by accuracy, multi-label by
     macro F1 at the threshold that suits each best, one for all labels. Every label has its own regression. It learns
