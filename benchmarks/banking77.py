@@ -21,7 +21,7 @@ def write(results: list[dict[str, Any]]) -> None:
     seeds = len({found["seed"] for found in results})
     lines = [
         "# Banking77 (10,003 / 3,080), embedded MiniLM", "", machine(), "",
-        f"Test accuracy in %, mean of {seeds} seed(s) (lowest to highest), the test file read once a seed and recipe.", "",
+        f"Test accuracy in %, mean of {seeds} seed(s) (lowest to highest); one reading of the test file a run.", "",
         "| recipe | accuracy | macro F1 | seconds | peak MiB | moved parameters | bundle MiB |",
         "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
