@@ -100,7 +100,7 @@ def document(**tables: dict[str, Any]) -> dict[str, Any]:
         "data": {"train": "rows.jsonl"},
         "backbone": {"name": "tiny"},
         "method": {"name": "frozen"},
-        "training": {"epochs": 1, "threads": 1, "precision": "float32", "probe_l2": 0.001},
+        "training": {"epochs": 1, "threads": 1, "precision": "float32", "attention": "sdpa", "probe_l2": 0.001},
         "evaluation": {"resamples": 100, "baselines": ["majority"]},
     }
     for name, values in tables.items():

@@ -69,7 +69,7 @@ class Variant:
     def recipe(self, *, data: Mapping[str, Any] | None = None, **training: Any) -> Recipe:
         """A recipe for it, small, in float32, on one thread, from a random head."""
         defaults = {
-            "precision": "float32", "threads": 1, "start": "random", "batch_size": 4, "epochs": 2,
+            "precision": "float32", "attention": "sdpa", "threads": 1, "start": "random", "batch_size": 4, "epochs": 2,
             "checkpoint_steps": 1, "learning_rate": 2e-3, "head_learning_rate": 1e-2, "seed": 7,
         }  # fmt: skip
         options = METHODS.get(self.method, {}).get(self.tuned, {})

@@ -28,6 +28,7 @@ epochs = 24
 batch_size = 8
 checkpoint_steps = 2
 precision = "float32"
+attention = "sdpa"
 threads = 1
 dropout = 0.1
 learning_rate = 1e-4

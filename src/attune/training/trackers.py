@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
 
 from attune.core.recipe import Recipe
@@ -59,6 +60,7 @@ def tracking(names: Sequence[str], folder: Path, recipe: Recipe) -> Generator[Li
 def open_tracker(name: str, folder: Path) -> GeneralTracker:
     """One of accelerate's trackers, writing under the run's folder."""
     require(name, "trackers")
+    PartialState()  # accelerate's trackers log through it
     if name == "tensorboard":
         return TensorBoardTracker(PROJECT, logging_dir=str(folder / "tensorboard"))
     return WandBTracker(PROJECT, dir=str(folder))
