@@ -55,6 +55,19 @@ class Events:
             with self.path.open("r+b") as stream:
                 stream.truncate(size)
 
+    def cut_from(self, kind: str) -> None:
+        """Forgets the first event of a kind and what came after it; a run killed before its first checkpoint begins anew.
+
+        Args:
+            kind: The kind of event.
+        """
+        size = 0
+        for line in self.path.read_bytes().splitlines(keepends=True) if self.path.is_file() else ():
+            if not line.endswith(b"\n") or json.loads(line)["event"] == kind:
+                return self.cut(size)
+            size += len(line)
+        return None
+
     def read(self) -> list[dict[str, Any]]:
         """Every event so far."""
         if not self.path.is_file():

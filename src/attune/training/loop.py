@@ -94,6 +94,7 @@ class Loop:
             self.place.events.cut(state.events)
             return state
         state = State()
+        self.place.events.cut_from("start")
         self.place.events.write("start", steps=self.steps, epochs=self.options.epochs, rows=len(self.rows))
         self._measure(state)
         return state
