@@ -56,7 +56,7 @@ class Events:
                 stream.truncate(size)
 
     def cut_from(self, kind: str) -> None:
-        """Forgets the first event of a kind and what came after it; a run killed before its first checkpoint begins anew.
+        """Forgets the first event of a kind and what came after it; a run killed early begins anew.
 
         Args:
             kind: The kind of event.
