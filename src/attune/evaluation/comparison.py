@@ -13,6 +13,7 @@ from attune.core.recipe import EvaluationOptions
 from attune.core.records import Answers
 from attune.evaluation.alignment import align, right
 from attune.evaluation.intervals import Difference, Interval, intervals, paired
+from attune.evaluation.result import read_intervals
 from attune.evaluation.rows import check_rows, excerpt, names
 from attune.tasks.metrics import HEADLINE, NAMES
 
@@ -80,7 +81,7 @@ class Comparison:
         """
         values = {field.name: document[field.name] for field in fields(cls)}
         for side in ("metrics_a", "metrics_b"):
-            values[side] = {name: Interval(**interval) for name, interval in document[side].items()}
+            values[side] = read_intervals(document[side])
         values["differences"] = {name: Difference(**found) for name, found in document["differences"].items()}
         return cls(**values)
 
