@@ -13,6 +13,7 @@ from attune.data.sources import scan, shown
 from attune.errors import DataError, Problem, nearest
 
 SAMPLE = 5000
+SAMPLE_TEXTS = 500
 TEXT_NAMES = (
     "text",
     "sentence",
@@ -76,6 +77,7 @@ class Guess:
         labels: Different labels among them.
         separator: What separates several labels in one cell.
         columns: All columns.
+        texts: The first of the texts.
     """
 
     text: str
@@ -89,6 +91,7 @@ class Guess:
     labels: int
     separator: str = "|"
     columns: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
 @dataclass
@@ -144,7 +147,8 @@ def guess(location: str, root: Path) -> Guess:
     names = {part for cell in label.flat for part in (cell.split(separator) if several and label.strings else [cell])}
     names_of = tuple(column.name for column in columns)
     return Guess(text.name, label.name, **found, multi_label=several, reasons=reasons, rows_seen=rows,
-                 labels=len(names), separator=separator, columns=names_of)  # fmt: skip
+                 labels=len(names), separator=separator, columns=names_of,
+                 texts=tuple(text.flat[:SAMPLE_TEXTS]))  # fmt: skip
 
 
 def _sample(location: str, root: Path) -> tuple[list[_Column], int]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from attune.backbones.checkpoints import embedded
+from attune.backbones.text import TextOptions
 from attune.core.recipe import Recipe, override, parse, read
 from attune.data.columns import Guess, guess
 from attune.model.assemble import AXES
@@ -59,12 +63,13 @@ def columns(name: str, found: Guess) -> dict[str, str]:
     return {key: value for key, value in filled.items() if value}
 
 
-def draft(location: str, root: Path) -> Drafted:
+def draft(location: str, root: Path, extra: Mapping[str, Any] | None = None) -> Drafted:
     """Looks at a data file and writes a short commented recipe that runs as it is.
 
     Args:
         location: File or folder, relative to the root.
         root: The data root.
+        extra: Further keys of [data] that are known to be needed.
 
     Returns:
         The recipe's text and the reasons for its choices.
@@ -87,14 +92,12 @@ def draft(location: str, root: Path) -> Drafted:
         lines.append(f"{key} = {json.dumps((Path(location).parent / other.name).as_posix())}")
         reasons.append(f"{other.name} lies beside it: it is the {key} file, and no rows are cut for {key}.")
     lines += split_lines(found, beside, reasons)
+    for key, value in (extra or {}).items():
+        lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
     lines += ["", "[task]", 'name = "classification"']
     if found.multi_label:
         lines.append("multi_label = true  # a row may have several labels")
-    lines += [
-        "",
-        "[backbone]",
-        'name = "all-MiniLM-L6-v2"  # embedded, English; any Hugging Face encoder by name or folder',
-    ]
+    lines += ["", "[backbone]", *backbone_lines(found, reasons)]
     lines += ["", "[method]", *method_lines(found, reasons)]
     lines += ["", "[training]", "seed = 0", ""]
     text = "\n".join(lines)
@@ -123,6 +126,32 @@ def split_lines(found: Guess, beside: dict[str, Path], reasons: list[str]) -> li
         reasons.append("A fifth of each class is kept for test and a tenth of the rest for validation.")
         return ['split = "stratified"', "test_share = 0.2", "validation_share = 0.1"]
     return []
+
+
+def backbone_lines(found: Guess, reasons: list[str]) -> list[str]:
+    """The embedded backbone; where it cannot read the texts, this is said, and it runs all the same."""
+    lines = ['name = "all-MiniLM-L6-v2"  # embedded, English; any Hugging Face encoder by name or folder']
+    share = unknown_share(found.texts)
+    if share > TextOptions.model_fields["max_unknown"].default:
+        allowed = min(1.0, math.ceil(10 * share + 1) / 10)
+        reasons.append(
+            f"{share:.0%} of the tokens are unknown to the embedded English backbone: name one above that knows the "
+            "language. So that the recipe runs at all, max_unknown is raised; expect poor figures."
+        )
+        lines.append(f"max_unknown = {allowed}  # {share:.0%} of the tokens are unknown to it: name a better one above")
+    return lines
+
+
+def unknown_share(texts: Sequence[str]) -> float:
+    """Share of tokens of some texts that the embedded backbone does not know."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(embedded() / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    rows = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    tokens = [token for row in rows for token in row.tokens]
+    return tokens.count("[UNK]") / max(len(tokens), 1)
 
 
 def method_lines(found: Guess, reasons: list[str]) -> list[str]:
