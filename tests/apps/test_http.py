@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -62,7 +63,13 @@ def test_bad_questions(client, body):
 def test_health_and_documentation_need_no_key(client, workshop):
     assert client.get("/livez").json() == {"status": "alive"}
     assert client.get("/readyz").json()["bundle"] == workshop.bundle().digest
-    assert client.get("/docs").status_code == 200
+    page = client.get("/docs")
+    assert page.status_code == 200
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(parts) >= 3, page.text
+    for part in parts:  # the page needs nothing from elsewhere
+        assert part.startswith(str(client.base_url)), part
+        assert client.get(part).status_code == 200
     assert "/v1/predict" in client.get("/openapi.json").json()["paths"]
 
 

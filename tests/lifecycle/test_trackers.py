@@ -2,9 +2,9 @@
 
 import pytest
 
+from attune.core import extras
 from attune.errors import MachineError
 from attune.lifecycle.train import train
-from attune.training import trackers
 from support.bundles import recipe
 
 
@@ -27,6 +27,6 @@ def test_wandb_offline(workshop, tmp_path, monkeypatch):
 
 
 def test_a_missing_extra_names_the_command(monkeypatch):
-    monkeypatch.setattr(trackers, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(MachineError, match=r"pip install 'attune\[trackers\]'"):
-        trackers.require("wandb", "trackers")
+        extras.require("wandb", "trackers")

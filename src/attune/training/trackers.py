@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
 
+from attune.core.extras import require
 from attune.core.recipe import Recipe
-from attune.errors import MachineError
 from attune.training.events import Listener
 
 PROJECT = "attune"
-
-
-def require(module: str, extra: str) -> None:
-    """Refuses with the install command where an extra's module is not installed.
-
-    Args:
-        module: What is imported.
-        extra: The extra that brings it.
-
-    Raises:
-        MachineError: It is not installed.
-    """
-    if find_spec(module) is None:
-        raise MachineError(
-            f"{module} is not installed", expected=f"the extra {extra!r}", remedy=f"pip install 'attune[{extra}]'"
-        )
 
 
 @contextlib.contextmanager

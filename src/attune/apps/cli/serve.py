@@ -5,14 +5,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import secrets
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from attune.apps.cli.common import Json, emit, note
-from attune.errors import MachineError, RecipeError
+from attune.core.extras import require
+from attune.errors import RecipeError
 
 BundlePath = Annotated[Path, typer.Argument(help="The bundle's folder.")]
 Host = Annotated[str, typer.Option(help="Loopback address to bind to.")]
@@ -27,10 +27,8 @@ def serve(
 ) -> None:
     """Serve a bundle on loopback. The key is taken from ATTUNE_API_KEY, or made and printed."""
     loopback(host)
-    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
-        raise MachineError(
-            "the service is not installed", expected="the extra 'serve'", remedy="pip install 'attune[serve]'"
-        )
+    for module in ("fastapi", "fastapi_swagger", "uvicorn"):
+        require(module, "serve")
     import uvicorn
 
     from attune.apps.http.service import service

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi_swagger import patch_fastapi
 from pydantic import BaseModel, ConfigDict, Field
 
 from attune.errors import DataError
@@ -66,9 +67,13 @@ def service(engine: Engine, key: str) -> FastAPI:
         key: The bearer token that `POST /v1/predict` asks for.
 
     Returns:
-        A FastAPI application; /docs shows its page.
+        A FastAPI application; /docs shows its page, whose script it serves itself.
     """
-    app = FastAPI(title="attune", version=engine.bundle.digest[:12], description="Predictions of one bundle.")
+    app = FastAPI(
+        title="attune", version=engine.bundle.digest[:12], description="Predictions of one bundle.",
+        docs_url=None, redoc_url=None, swagger_ui_oauth2_redirect_url=None,
+    )  # fmt: skip
+    patch_fastapi(app, redirect_from_root_to_docs=False)
 
     def allowed(given: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]) -> None:
         if given is None or not secrets.compare_digest(given.credentials.encode(), key.encode()):
