@@ -58,13 +58,14 @@ HEADLINE = {
 def show_evaluation(evaluation: Mapping[str, Any]) -> None:
     """Prints headline figures with intervals, beside the baselines, and the paired test against each."""
     names = HEADLINE[evaluation["multi_label"]]
-    rows = [[evaluation["name"], *(interval(evaluation["metrics"][name]) for name in names), ""]]
+    against = [f"difference in {names[0]}"] if evaluation["baselines"] else []
+    rows = [[evaluation["name"], *(interval(evaluation["metrics"][name]) for name in names), *("" for _ in against)]]
     for other in evaluation["baselines"]:
         found = other["difference"]
         told = f"{found['value']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}], p {probability(found['p'])}"
         rows.append([other["name"], *(interval(other["metrics"][name]) for name in names), told])
     table(
-        ["", *names, f"difference in {names[0]}"],
+        ["", *names, *against],
         rows,
         f"{evaluation['rows']:,} rows, {len(evaluation['labels'])} labels",
     )
@@ -75,6 +76,20 @@ def show_evaluation(evaluation: Mapping[str, Any]) -> None:
 def interval(found: Mapping[str, float]) -> str:
     """A figure with its interval."""
     return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def plainly(value: Any) -> str:
+    """A value as people write it: thousands apart, a mapping or a list in one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {plainly(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(plainly(item) for item in value) or "none"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def rows_of(count: int) -> str:
+    """A number of rows, in words."""
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
 
 
 def probability(value: float) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from attune.apps.cli.common import Json, note, say
+from attune.apps.cli.common import Json, note, rows_of, say
 
 BundlePath = Annotated[Path, typer.Argument(help="The bundle's folder.")]
 Texts = Annotated[list[str] | None, typer.Argument(help="Texts to answer; none: read lines from standard input.")]
@@ -49,10 +49,10 @@ def predict(
     for problem in summary.problems[:50]:
         note(f"bad row: {problem}")
     if summary.bad:
-        note(f"{summary.answered:,} rows answered, {summary.bad:,} bad rows left out")
+        note(f"{rows_of(summary.answered)} answered, {summary.bad:,} bad left out")
         raise typer.Exit(1)
     if out is not None:
-        note(f"{summary.answered:,} rows answered into {out}")
+        note(f"{rows_of(summary.answered)} answered into {out}")
 
 
 def counting(*, enabled: bool) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from attune.apps.cli.common import Json, emit, interval, say, table
+from attune.apps.cli.common import Json, emit, interval, plainly, say, table
 from attune.errors import RecipeError
 
 What = Annotated[str, typer.Argument(help="matrix, methods, tasks, schema, or the folder of a bundle.")]
@@ -105,7 +105,7 @@ def bundle(path: Path, root: Path | None, as_json: bool) -> None:
         "labels": len(manifest.labels),
         "rows": manifest.lineage.get("rows", {}),
         "measured on": manifest.lineage.get("measured_on", ""),
-        "seed": manifest.seed,
+        "seed": str(manifest.seed),
         "threads": manifest.threads,
         "made with": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
         "files": f"{len(manifest.files)}, every SHA-256 as it was made",
@@ -115,5 +115,5 @@ def bundle(path: Path, root: Path | None, as_json: bool) -> None:
         proof = {"path": str(path), "verified": True, "digest": loaded.digest}
         emit({**proof, "witness_difference": loaded.witness_difference, **manifest.model_dump()})
         return
-    table(["", ""], list(facts.items()))
+    table(["", ""], [(name, plainly(value)) for name, value in facts.items()])
     table(["metric", "value"], [(name, interval(found)) for name, found in manifest.metrics.items()])

@@ -14,6 +14,7 @@ from attune.apps.cli.common import (
     Set,
     emit,
     note,
+    plainly,
     read_recipe,
     say,
     show_evaluation,
@@ -77,7 +78,7 @@ def show_plan(plan: dict[str, Any], as_json: bool) -> None:
     if as_json:
         emit(plan)
     else:
-        table(["what", "value"], list(plan.items()))
+        table(["what", "value"], [(name, plainly(value)) for name, value in plan.items()])
 
 
 def show_result(bundle: Any, folder: Path, as_json: bool) -> None:
