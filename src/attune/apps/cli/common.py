@@ -87,9 +87,9 @@ def plainly(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def rows_of(count: int) -> str:
-    """A number of rows, in words."""
-    return f"{count:,} row" if count == 1 else f"{count:,} rows"
+def rows_of(count: int, kind: str = "") -> str:
+    """A number of rows of a kind, in words."""
+    return f"{count:,} {kind}{' ' if kind else ''}{'row' if count == 1 else 'rows'}"
 
 
 def probability(value: float) -> str:

@@ -49,7 +49,7 @@ def predict(
     for problem in summary.problems[:50]:
         note(f"bad row: {problem}")
     if summary.bad:
-        note(f"{rows_of(summary.answered)} answered, {summary.bad:,} bad left out")
+        note(f"{rows_of(summary.answered)} answered, {rows_of(summary.bad, 'bad')} left out")
         raise typer.Exit(1)
     if out is not None:
         note(f"{rows_of(summary.answered)} answered into {out}")
