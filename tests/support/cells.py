@@ -286,7 +286,7 @@ def merge_agrees(variant: Variant, root: Path, scratch: Path) -> None:
     untouched = on.model.logits(ids)
     shake(on.model)
     before = on.model.logits(ids)
-    assert np.abs(before - untouched).max() > 100 * TOLERANCE, "the shake changed nothing, so nothing is tried"
+    assert np.abs(before - untouched).max() > 20 * TOLERANCE, "the shake changed nothing, so nothing is tried"
     on.model.method.merge(on.model.backbone)
     left = [name for name, _ in on.model.backbone.network.named_parameters() if "lora_" in name]
     assert not left, f"still there after the merge: {left[:4]}"
@@ -306,7 +306,7 @@ def batches_agree(variant: Variant, root: Path, scratch: Path) -> None:
     padded = np.stack([on.model.predict([row, long])[0].probabilities for row in rows])
     lengths = on.rows.lengths()
     assert len(set(lengths.tolist())) > 2, "rows of one length need no padding"
-    assert np.abs(alone - alone.mean(0)).max() > 100 * TOLERANCE, "all answers are alike, so the order is not tried"
+    assert np.abs(alone - alone.mean(0)).max() > 20 * TOLERANCE, "all answers are alike, so the order is not tried"
     for name, found in (("batch", together), ("order", mixed[np.argsort(draw)]), ("padded", padded)):
         np.testing.assert_allclose(found, alone, atol=TOLERANCE, rtol=0, err_msg=name)
 
