@@ -18,7 +18,7 @@ from attune.core.recipe import Recipe, parse
 from attune.lifecycle.train import train
 from attune.model import bundle as bundles
 from attune.model.assemble import AXES, Cell, Model, assemble, cells, check, why_not
-from attune.tasks.classification import Labels
+from attune.tasks.common.labelled import Labels
 from attune.training.encoded import Encoded, encode
 from attune.training.events import Events
 from attune.training.loop import Loop, Place
