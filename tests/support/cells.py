@@ -171,7 +171,7 @@ def backbones(root: Path) -> Path:
 
 
 class Table:
-    """Made-up labelled rows of uneven length, each with a word that tells its label; of a pair in the second text."""
+    """Made-up labelled rows of uneven length, each with a word that tells its label; of a pair in both texts."""
 
     def __init__(self, count: int, *, multi_label: bool, pair: bool = False, seed: int = 0, longest: int = 20) -> None:
         draw = np.random.default_rng(seed)
@@ -184,8 +184,9 @@ class Table:
             label = LABELS[row % len(LABELS)]
             rest = draw.choice(words, int(draw.integers(2, longest)))
             told = " ".join([label, label, *rest])
-            before = " ".join(draw.choice(words, int(draw.integers(2, longest)))) if pair else ""
-            self.texts.append(joined([before, told]) if pair else told)
+            half = len(rest) // 2
+            both = [" ".join([label, *part]) for part in (rest[:half], rest[half:])]
+            self.texts.append(joined(both) if pair else told)
             several = sorted({label, LABELS[int(draw.integers(len(LABELS)))]}) if row % 5 else []
             self.golds.append(several if multi_label else label)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -118,7 +119,7 @@ class Text(nn.Module):
             if isinstance(module, nn.Dropout):
                 module.p = dropout
         self.network: Any = network
-        self.typed = reads_types(network, self.tokenizer)
+        self.typed = reads_types(network)
         self.fresh: frozenset[str] = frozenset(info["missing_keys"])
         self.final = final_linear(network) if options.pooling == "first" else ""
         if self.final:
@@ -253,10 +254,14 @@ def reads_pairs(folder: Path) -> bool:
     return tokenizer.num_special_tokens_to_add(pair=True) > tokenizer.num_special_tokens_to_add(pair=False)
 
 
-def reads_types(network: Any, tokenizer: Any) -> bool:
-    """Whether a family tells the second text from the first by token types (Devlin et al. 2019)."""
+def reads_types(network: Any) -> bool:
+    """Whether a family tells the second text from the first by token types (Devlin et al. 2019).
+
+    Told by the network alone, for not every tokenizer's config names what its network takes; which token has which type
+    is the tokenizer's affair.
+    """
     kinds = int(getattr(network.config, "type_vocab_size", 0) or 0)
-    return kinds > 1 and "token_type_ids" in tokenizer.model_input_names
+    return kinds > 1 and "token_type_ids" in signature(network.forward).parameters
 
 
 def final_linear(network: nn.Module) -> str:

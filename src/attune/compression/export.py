@@ -53,9 +53,12 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 
 
 def copy_tokenizer(bundle: Bundle, folder: Path) -> None:
-    """Writes the tokenizer, told to cut where the bundle cuts."""
+    """Writes the tokenizer, told to cut where the bundle cuts and to give the token types that the network reads."""
     tokenizer = copy.deepcopy(bundle.model.backbone.tokenizer)
     tokenizer.model_max_length = bundle.model.backbone.max_length
+    if bundle.model.backbone.typed and "token_type_ids" not in tokenizer.model_input_names:
+        tokenizer.model_input_names = [*tokenizer.model_input_names, "token_type_ids"]
+        tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
     tokenizer.save_pretrained(folder)
 
 
