@@ -15,10 +15,11 @@ from safetensors.torch import load_file, save_file
 
 from attune.backbones.checkpoints import Checkpoint
 from attune.core.recipe import Recipe, parse
+from attune.core.texts import FIRST, SECOND, joined, row_of
 from attune.lifecycle.train import train
 from attune.model import bundle as bundles
 from attune.model.assemble import AXES, Cell, Model, assemble, cells, check, why_not
-from attune.tasks.classification import Labels
+from attune.tasks.common.labelled import Labels
 from attune.training.encoded import Encoded, encode
 from attune.training.events import Events
 from attune.training.loop import Loop, Place
@@ -36,6 +37,8 @@ METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "lora": {"lora-all": {"rank": 4}, "lora-attention": {"rank": 2, "targets": "attention"}},
 }
 """Method to its variants; a method that is not here has one, with its defaults."""
+TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"pair": {"cross": {}, "bi": {"encoder": "bi"}}}
+"""Task to its variants; a task that is not here has one, with its defaults."""
 KINDS: Mapping[str, Sequence[str]] = {"text": tuple(CONFIGS)}
 """Backbone family to the kinds of tiny model it is tried on."""
 POOLINGS = ("mean", "first")
@@ -55,10 +58,12 @@ class Variant:
     pooling: str
     tuned: str
     multi_label: bool
+    asked: str
 
     def __str__(self) -> str:
         labels = "multi" if self.multi_label else "single"
-        names = (self.kind, self.pooling, self.task, self.head, self.tuned, labels, self.objective)
+        task = self.task if self.asked == self.task else f"{self.task}-{self.asked}"
+        names = (self.kind, self.pooling, task, self.head, self.tuned, labels, self.objective)
         return "-".join(names)
 
     @property
@@ -73,10 +78,11 @@ class Variant:
             "checkpoint_steps": 1, "learning_rate": 2e-3, "head_learning_rate": 1e-2, "seed": 7,
         }  # fmt: skip
         options = METHODS.get(self.method, {}).get(self.tuned, {})
+        asked = TASKS.get(self.task, {}).get(self.asked, {})
         document = {
             "data": data or {"train": "nowhere.jsonl"},
             "backbone": {"family": self.family, "name": self.kind, "pooling": self.pooling},
-            "task": {"name": self.task, "head": self.head, "multi_label": self.multi_label},
+            "task": {"name": self.task, "head": self.head, "multi_label": self.multi_label, **asked},
             "method": {"name": self.method, **options},
             "training": {**defaults, **training},
             "evaluation": {"baselines": ["majority"], "resamples": 100},
@@ -102,10 +108,16 @@ def every() -> list[Variant]:
     """Every variant of every supported cell."""
     found: list[Variant] = []
     for cell in supported():
-        for kind, pooling, tuned, many in product(
-            KINDS[cell.family], POOLINGS, METHODS.get(cell.method, {cell.method: {}}), (False, True)
+        for kind, pooling, tuned, many, asked in product(
+            KINDS[cell.family],
+            POOLINGS,
+            METHODS.get(cell.method, {cell.method: {}}),
+            (False, True),
+            TASKS.get(cell.task, {cell.task: {}}),
         ):
-            found.append(Variant(**asdict(cell), kind=kind, pooling=pooling, tuned=tuned, multi_label=many))
+            found.append(
+                Variant(**asdict(cell), kind=kind, pooling=pooling, tuned=tuned, multi_label=many, asked=asked)
+            )
     return found
 
 
@@ -144,7 +156,7 @@ def pairwise_cover() -> list[Variant]:
 
 def method_cover() -> list[Variant]:
     """Every variant of every method and every head at least once."""
-    return covering(lambda v: frozenset({("method", v.tuned), ("head", v.task, v.head, v.multi_label)}))
+    return covering(lambda v: frozenset({("method", v.tuned), ("head", v.task, v.asked, v.head, v.multi_label)}))
 
 
 def backbones(root: Path) -> Path:
@@ -159,18 +171,22 @@ def backbones(root: Path) -> Path:
 
 
 class Table:
-    """Made-up labelled rows of uneven length, each with a word that tells its label."""
+    """Made-up labelled rows of uneven length, each with a word that tells its label; of a pair in both texts."""
 
-    def __init__(self, count: int, *, multi_label: bool, seed: int = 0, longest: int = 20) -> None:
+    def __init__(self, count: int, *, multi_label: bool, pair: bool = False, seed: int = 0, longest: int = 20) -> None:
         draw = np.random.default_rng(seed)
         words = [word for word in WORDS if word not in LABELS]
         self.multi_label = multi_label
+        self.fields = (FIRST, SECOND) if pair else (FIRST,)
         self.texts: list[str] = []
         self.golds: list[Any] = []
         for row in range(count):
             label = LABELS[row % len(LABELS)]
             rest = draw.choice(words, int(draw.integers(2, longest)))
-            self.texts.append(" ".join([label, label, *rest]))
+            told = " ".join([label, label, *rest])
+            half = len(rest) // 2
+            both = [" ".join([label, *part]) for part in (rest[:half], rest[half:])]
+            self.texts.append(joined(both) if pair else told)
             several = sorted({label, LABELS[int(draw.integers(len(LABELS)))]}) if row % 5 else []
             self.golds.append(several if multi_label else label)
 
@@ -181,7 +197,9 @@ class Table:
         """Columns, `size` rows at a time."""
         name = "labels" if self.multi_label else "label"
         for at in range(0, len(self), size):
-            yield {"text": self.texts[at : at + size], name: self.golds[at : at + size]}
+            rows = [row_of(text, self.fields) for text in self.texts[at : at + size]]
+            columns = {field: [row[field] for row in rows] for field in self.fields}
+            yield {**columns, name: self.golds[at : at + size]}
 
 
 @dataclass
@@ -199,7 +217,7 @@ def bench(variant: Variant, root: Path, scratch: Path, *, count: int = 8, recipe
     """Assembles a variant and encodes `count` rows for it."""
     recipe = recipe or variant.recipe()
     checkpoint = check(recipe, root)
-    table = Table(count, multi_label=variant.multi_label)
+    table = Table(count, multi_label=variant.multi_label, pair=variant.task == "pair")
     counts = (3, 2, 5)
     model = assemble(recipe, checkpoint, Labels(LABELS, counts), dropout=recipe.training.dropout)
     scratch.mkdir(parents=True, exist_ok=True)
@@ -297,12 +315,12 @@ def batches_agree(variant: Variant, root: Path, scratch: Path) -> None:
     """Invariant 5: one row alone, in a batch, in a padded batch, in another order: the same answer."""
     on = bench(variant, root, scratch)
     shake(on.model)
-    rows = [{"text": text} for text in on.table.texts]
+    rows = texts(on.table)
     alone = np.stack([on.model.predict([row])[0].probabilities for row in rows])
     together = np.stack([found.probabilities for found in on.model.predict(rows)])
     draw = np.random.default_rng(1).permutation(len(rows))
     mixed = np.stack([found.probabilities for found in on.model.predict([rows[index] for index in draw])])
-    long = {"text": " ".join(WORDS)}
+    long = {field: " ".join(WORDS) for field in on.table.fields}
     padded = np.stack([on.model.predict([row, long])[0].probabilities for row in rows])
     lengths = on.rows.lengths()
     assert len(set(lengths.tolist())) > 2, "rows of one length need no padding"
@@ -375,12 +393,13 @@ def labels_stay(variant: Variant, root: Path, scratch: Path) -> None:
     """Invariant 9: labels never vanish silently."""
     on = bench(variant, root, scratch, count=10)
     model, table = on.model, on.table
-    table.texts[3] = table.texts[7] = " ".join(WORDS * 3)
+    table.texts[3] = table.texts[7] = joined([" ".join(WORDS * 3)] * len(table.fields))
     rows = encode(model, table, scratch / "cut")
     assert len(rows) == len(rows.targets) == len(table) == 10
     assert rows.truncated == 2, f"two rows are too long, {rows.truncated} counted"
     limit = model.backbone.max_length
-    assert rows.lengths()[[3, 7]].tolist() == [limit, limit]
+    assert rows.longest == limit
+    assert rows.lengths()[[3, 7]].tolist() == [limit * model.task.pieces()] * 2
     told = [any("tokens were read" in notice for notice in found.notices) for found in model.predict(texts(table))]
     assert [index for index, cut in enumerate(told) if cut] == [3, 7], "the answers do not say which rows were cut"
     if variant.multi_label:
@@ -397,7 +416,7 @@ def labels_stay(variant: Variant, root: Path, scratch: Path) -> None:
 
 def texts(table: Table) -> list[dict[str, str]]:
     """Rows as the model answers them."""
-    return [{"text": text} for text in table.texts]
+    return [row_of(text, table.fields) for text in table.texts]
 
 
 def pack(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
@@ -417,7 +436,8 @@ def pack(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
 def answer(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
     """What a packed bundle answers here; for invariant 2."""
     bundle = bundles.load(scratch / "bundle", root=root)
-    return {"digest": bundle.digest, **answers(bundle.model, Table(8, multi_label=variant.multi_label))}
+    table = Table(8, multi_label=variant.multi_label, pair=variant.task == "pair")
+    return {"digest": bundle.digest, **answers(bundle.model, table)}
 
 
 def answers(model: Model, table: Table) -> dict[str, Any]:

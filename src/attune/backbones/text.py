@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +19,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from transformers.utils import logging as transformers_logging
 
 from attune.backbones.checkpoints import Checkpoint
+from attune.backbones.packing import as_pieces, ids_of, pieces_of, types_of, with_types
 from attune.core.recipe import Options
 from attune.core.records import Input
 from attune.errors import BackboneError
@@ -46,16 +48,32 @@ class Encoding:
     """Rows as token ids, ragged, on the host.
 
     Attributes:
-        ids: One int32 array a row, special tokens included.
+        ids: One int32 array a row, special tokens included; token types and pieces are packed above the ids
+            (`attune.backbones.packing`), and are zero where a row is one text.
         truncated: `(N,)` bool: the row had more tokens than the backbone reads.
         unknown: `(N,)` int64: tokens the vocabulary does not hold.
         words: `(N,)` int64: tokens that are not special.
+        longest: Tokens of the longest thing read.
     """
 
     ids: list[NDArray[np.int32]]
     truncated: NDArray[np.bool_]
     unknown: NDArray[np.int64]
     words: NDArray[np.int64]
+    longest: int
+
+    def grouped(self, size: int) -> Encoding:
+        """Every `size` things read, one after the other, as the pieces of one row."""
+        if size == 1:
+            return self
+        rows = [self.ids[at : at + size] for at in range(0, len(self.ids), size)]
+        return Encoding(
+            ids=[as_pieces(row) for row in rows],
+            truncated=self.truncated.reshape(-1, size).max(1),
+            unknown=self.unknown.reshape(-1, size).sum(1),
+            words=self.words.reshape(-1, size).sum(1),
+            longest=self.longest,
+        )
 
 
 class Text(nn.Module):
@@ -72,7 +90,7 @@ class Text(nn.Module):
     """
 
     Options: ClassVar[type[TextOptions]] = TextOptions
-    provides: ClassVar[frozenset[str]] = frozenset({"tokens", "pooled", "linear_layers"})
+    provides: ClassVar[frozenset[str]] = frozenset({"tokens", "pooled", "linear_layers", "pairs"})
     summary: ClassVar[str] = "encoders: BERT, RoBERTa, ModernBERT, DistilBERT, ELECTRA and their like"
 
     def __init__(
@@ -101,6 +119,7 @@ class Text(nn.Module):
             if isinstance(module, nn.Dropout):
                 module.p = dropout
         self.network: Any = network
+        self.typed = reads_types(network)
         self.fresh: frozenset[str] = frozenset(info["missing_keys"])
         self.final = final_linear(network) if options.pooling == "first" else ""
         if self.final:
@@ -128,44 +147,50 @@ class Text(nn.Module):
         """Turns texts into token ids.
 
         Args:
-            inputs: One text a row.
+            inputs: What to read; all of them pairs, or none. Of a pair that is too long the longer text is cut.
             max_length: Tokens to keep, special tokens included; default the recipe's.
 
         Returns:
             The ragged encoding.
         """
-        texts = [item.text for item in inputs]
+        texts, seconds = [item.text for item in inputs], [item.pair for item in inputs if item.pair is not None]
         batch = self.tokenizer(
-            texts, truncation=True, max_length=max_length or self.max_length, return_attention_mask=False,
-            return_token_type_ids=False, return_special_tokens_mask=True,
+            texts, seconds or None, truncation="longest_first", max_length=max_length or self.max_length,
+            return_attention_mask=False, return_token_type_ids=self.typed, return_special_tokens_mask=True,
         )  # fmt: skip
         unknown_id = self.tokenizer.unk_token_id
         ids = [np.asarray(row, dtype=np.int32) for row in batch["input_ids"]]
         special = batch["special_tokens_mask"]
         return Encoding(
-            ids=ids,
+            ids=[with_types(*row) for row in zip(ids, batch["token_type_ids"], strict=True)] if self.typed else ids,
             truncated=np.asarray([bool(item.overflowing) for item in batch.encodings or ()], dtype=np.bool_),
             unknown=np.asarray([int((row == unknown_id).sum()) for row in ids], dtype=np.int64),
             words=np.asarray([len(mask) - sum(mask) for mask in special], dtype=np.int64),
+            longest=max(map(len, ids), default=0),
         )
 
     def collate(self, rows: Sequence[NDArray[np.int32]]) -> dict[str, Tensor]:
-        """Pads rows to the longest of them.
+        """Pads pieces to the longest of them; a row of several pieces becomes several sequences.
 
         Args:
-            rows: Token ids, ragged.
+            rows: Token ids, ragged, with types and pieces as `encode` packed them.
 
         Returns:
-            `input_ids` and `attention_mask`, each `(B, T)` int64.
+            `input_ids`, `attention_mask` and, where some type is not zero, `token_type_ids`; each `(B, T)` int64, with
+            as many sequences B as the rows have pieces.
         """
-        longest = max(len(row) for row in rows)
+        pieces = [piece for row in rows for piece in pieces_of(row)]
+        longest = max(len(piece) for piece in pieces)
         pad = self.tokenizer.pad_token_id or 0
-        ids = np.full((len(rows), longest), pad, dtype=np.int64)
-        mask = np.zeros((len(rows), longest), dtype=np.int64)
-        for index, row in enumerate(rows):
-            ids[index, : len(row)] = row
-            mask[index, : len(row)] = 1
-        return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        ids = np.full((len(pieces), longest), pad, dtype=np.int64)
+        types = np.zeros((len(pieces), longest), dtype=np.int64)
+        mask = np.zeros((len(pieces), longest), dtype=np.int64)
+        for index, piece in enumerate(pieces):
+            ids[index, : len(piece)] = ids_of(piece)
+            types[index, : len(piece)] = types_of(piece)
+            mask[index, : len(piece)] = 1
+        batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        return {**batch, "token_type_ids": torch.from_numpy(types)} if types.any() else batch
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """One vector a row.
@@ -221,6 +246,22 @@ def load_network(folder: Path, config: Any, pooling: str) -> tuple[Any, dict[str
         folder, config=config, dtype=torch.float32, output_loading_info=True, use_safetensors=True,
         attn_implementation="sdpa", **SAFE,
     )  # fmt: skip
+
+
+def reads_pairs(folder: Path) -> bool:
+    """Whether a tokenizer puts a token between two texts, without which they would run into each other."""
+    tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, **SAFE)
+    return tokenizer.num_special_tokens_to_add(pair=True) > tokenizer.num_special_tokens_to_add(pair=False)
+
+
+def reads_types(network: Any) -> bool:
+    """Whether a family tells the second text from the first by token types (Devlin et al. 2019).
+
+    Told by the network alone, for not every tokenizer's config names what its network takes; which token has which type
+    is the tokenizer's affair.
+    """
+    kinds = int(getattr(network.config, "type_vocab_size", 0) or 0)
+    return kinds > 1 and "token_type_ids" in signature(network.forward).parameters
 
 
 def final_linear(network: nn.Module) -> str:

@@ -12,39 +12,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from attune.compression.script import needed, script
 from attune.core.files import canonical, whole_folder
 from attune.errors import UnsupportedError
 from attune.model.bundle import Bundle
-
-SCRIPT = '''"""Answers texts with this folder; needs only torch, transformers and safetensors. Made by attune."""
-import json, sys
-from pathlib import Path
-import torch
-from safetensors.torch import load_file
-from transformers import AutoModel, AutoTokenizer
-
-here = Path(__file__).parent
-settings = json.loads((here / "head.json").read_text(encoding="utf-8"))
-tokenizer, model = AutoTokenizer.from_pretrained(here), AutoModel.from_pretrained(here).eval()
-head = load_file(here / "head.safetensors")
-
-@torch.inference_mode()
-def probabilities(texts):
-    batch = tokenizer(texts, padding=True, truncation=True, max_length=settings["max_length"], return_tensors="pt")
-    inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
-    mask = inputs["attention_mask"].unsqueeze(-1).float()
-    pooled = (model(**inputs).last_hidden_state * mask).sum(1) / mask.sum(1)
-    logits = pooled @ head["weight"].T + head["bias"]
-    return logits.sigmoid() if settings["multi_label"] else logits.softmax(-1)
-
-if __name__ == "__main__":
-    lines = [line.rstrip("\\n") for line in sys.stdin if line.strip()]
-    for start in range(0, len(lines), 32):
-        for row in probabilities(lines[start : start + 32]):
-            above = (row > settings["threshold"]).nonzero().flatten().tolist()
-            given = above if settings["multi_label"] else [int(row.argmax())]
-            print(json.dumps([settings["labels"][index] for index in given], ensure_ascii=False))
-'''
 
 
 def to_transformers(bundle: Bundle, out: Path) -> str:
@@ -56,9 +27,20 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 
     Returns:
         What was written and why in this form.
+
+    Raises:
+        UnsupportedError: First-token pooling of two texts read apart, for which transformers has no class.
     """
     backbone = copy.deepcopy(bundle.model.backbone)
     bundle.model.method.merge(backbone)
+    task = bundle.model.task
+    if backbone.final and task.pieces() > 1:
+        raise UnsupportedError(
+            "no stock class reads two texts apart and joins their vectors",
+            where=str(bundle.path),
+            expected='task.encoder = "cross", or backbone.pooling = "mean", whose export is a script',
+            remedy="tune it in one of these ways, or serve it with attune",
+        )
     head: Any = bundle.model.head
     scale = 1.0 / bundle.model.temperature
     weight = (head.linear.weight.detach() * scale).cpu().contiguous()
@@ -71,9 +53,12 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 
 
 def copy_tokenizer(bundle: Bundle, folder: Path) -> None:
-    """Writes the tokenizer, told to cut where the bundle cuts."""
+    """Writes the tokenizer, told to cut where the bundle cuts and to give the token types that the network reads."""
     tokenizer = copy.deepcopy(bundle.model.backbone.tokenizer)
     tokenizer.model_max_length = bundle.model.backbone.max_length
+    if bundle.model.backbone.typed and "token_type_ids" not in tokenizer.model_input_names:
+        tokenizer.model_input_names = [*tokenizer.model_input_names, "token_type_ids"]
+        tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
     tokenizer.save_pretrained(folder)
 
 
@@ -95,8 +80,9 @@ def whole_classifier(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias: 
     config.architectures = [type(network).__name__]
     network.num_labels = len(bundle.labels)
     network.save_pretrained(folder)
+    asked = "" if len(bundle.model.task.fields) == 1 else """, asked with {"text": …, "text_pair": …},"""
     return (
-        f"{type(network).__name__} for plain `transformers.pipeline('text-classification')`, because first-token "
+        f"{type(network).__name__} for plain `transformers.pipeline('text-classification')`{asked} because first-token "
         "pooling is the family's own classification head"
     )
 
@@ -104,16 +90,18 @@ def whole_classifier(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias: 
 def encoder_and_script(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias: torch.Tensor, folder: Path) -> str:
     """Mean pooling: the encoder, the head beside it, and a script that joins them."""
     network = backbone.network
+    texts, pieces = len(bundle.model.task.fields), bundle.model.task.pieces()
     network.save_pretrained(folder)
     save_file({"weight": weight, "bias": bias}, folder / "head.safetensors")
     settings = {
         "labels": bundle.labels,
+        "inputs": needed(texts, pieces, backbone.typed),
         "max_length": backbone.max_length,
         "multi_label": bundle.model.task.multi_label,
         "threshold": bundle.model.task.options.threshold,
     }
     (folder / "head.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "predict.py").write_text(SCRIPT, encoding="utf-8")
+    (folder / "predict.py").write_text(script(texts, pieces), encoding="utf-8")
     return (
         f"{type(network).__name__} weights, head.safetensors and predict.py (torch, transformers, safetensors): "
         f"the {network.config.model_type} family has no stock class that pools by mean"

@@ -38,6 +38,8 @@ class DataOptions(Options):
     """SQL query, where `train` is a SQLAlchemy URL."""
     text: str = "text"
     """Column with the text."""
+    text_pair: str | None = None
+    """Column with the second text, for a task that reads two. Not given: `text_pair` there."""
     label: str = "label"
     """Column with the label; a list, or several labels joined by `label_separator`, where the task is multi-label."""
     id: str = ""

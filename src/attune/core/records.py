@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One thing a backbone should read for a row."""
+    """One thing a backbone should read for a row: a text, or a text and the `pair` that follows it in one sequence."""
 
     text: str
     role: str = "text"
+    pair: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,8 @@ def audit(
     Args:
         splits: The rows.
         options: For `max_contradictory`.
-        embed: Features `(N, D)` of up to 256 texts; None skips the search for label errors.
-        token_counts: Tokens of each text, uncut; None skips the truncation check.
+        embed: Features `(N, D)` of up to 256 texts, the two of a pair joined; None skips the search for label errors.
+        token_counts: Tokens of each text, uncut, the two of a pair joined; None skips the truncation check.
         max_length: Tokens the backbone reads.
         sample: Rows in the sample.
         seed: Of the sample and the folds.

@@ -28,6 +28,19 @@ TEXT_NAMES = (
     "内容",
     "评论",
 )
+PAIR_NAMES = (
+    ("text", "text_pair"),
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("sentence_1", "sentence_2"),
+    ("sentence_a", "sentence_b"),
+    ("sentence_A", "sentence_B"),
+    ("question1", "question2"),
+    ("text1", "text2"),
+    ("text_a", "text_b"),
+    ("句子1", "句子2"),
+)
+"""Names of first and second texts. Two columns of texts alone are no pair: they may be a title and its article."""
 LABEL_NAMES = (
     "label",
     "labels",
@@ -67,6 +80,7 @@ class Guess:
 
     Attributes:
         text: Column with the text.
+        text_pair: Column with the second text, where a row seems to be a pair.
         label: Column with the label.
         id: Column with a unique id.
         group: Column that should not cross splits.
@@ -77,10 +91,11 @@ class Guess:
         labels: Different labels among them.
         separator: What separates several labels in one cell.
         columns: All columns.
-        texts: The first of the texts.
+        texts: The first of the texts, second texts among them.
     """
 
     text: str
+    text_pair: str
     label: str
     id: str
     group: str
@@ -126,8 +141,9 @@ def guess(location: str, root: Path) -> Guess:
     """
     columns, rows = _sample(location, root)
     reasons: list[str] = []
-    text = _text(columns, reasons)
-    rest = [column for column in columns if column is not text]
+    pair = _pair(columns, reasons)
+    text, second = pair or (_text(columns, reasons), None)
+    rest = [column for column in columns if column is not text and column is not second]
     label = _label(rest, reasons) if text else None
     if text is None or label is None:
         what = "text" if text is None else "a label"
@@ -146,9 +162,10 @@ def guess(location: str, root: Path) -> Guess:
     }
     names = {part for cell in label.flat for part in (cell.split(separator) if several and label.strings else [cell])}
     names_of = tuple(column.name for column in columns)
-    return Guess(text.name, label.name, **found, multi_label=several, reasons=reasons, rows_seen=rows,
-                 labels=len(names), separator=separator, columns=names_of,
-                 texts=tuple(text.flat[:SAMPLE_TEXTS]))  # fmt: skip
+    texts = text.flat[:SAMPLE_TEXTS] + (second.flat[:SAMPLE_TEXTS] if second else [])
+    return Guess(text.name, second.name if second else "", label.name, **found, multi_label=several, reasons=reasons,
+                 rows_seen=rows, labels=len(names), separator=separator, columns=names_of,
+                 texts=tuple(texts))  # fmt: skip
 
 
 def _sample(location: str, root: Path) -> tuple[list[_Column], int]:
@@ -165,6 +182,15 @@ def _sample(location: str, root: Path) -> tuple[list[_Column], int]:
     if not rows:
         raise DataError("no rows that can be read", where=shown(location), expected="rows", problems=problems)
     return [_Column(name, column) for name, column in cells.items()], rows
+
+
+def _pair(columns: list[_Column], reasons: list[str]) -> tuple[_Column, _Column] | None:
+    strings = {column.name: column for column in columns if column.strings and column.distinct > 1 and column.words}
+    for first, second in PAIR_NAMES:
+        if first in strings and second in strings:
+            reasons.append(f"{first!r} and {second!r} are two texts with a label between them: their names say so.")
+            return strings[first], strings[second]
+    return None
 
 
 def _text(columns: list[_Column], reasons: list[str]) -> _Column | None:

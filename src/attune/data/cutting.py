@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from attune.data.external import HashSort, Records, groups, keys, normalised
+from attune.data.external import HashSort, Records, contents, groups, keys
 from attune.data.table import Table
 from attune.errors import DataError
 
@@ -95,7 +95,7 @@ def stratified(table: Table, assigned: NDArray[np.uint8], shares: Shares, seed: 
         for one in code:
             sizes[one] = sizes.get(one, 0) + 1
         rows = np.arange(start, start + len(code))
-        order.add(keys([normalised(text) for text in columns["text"]], seed), row=rows, code=code)
+        order.add(keys(contents(columns), seed), row=rows, code=code)
         start += len(code)
     quotas = {code: shares.quotas(size) for code, size in sizes.items()}
     taken = {code: [0, 0] for code in sizes}
@@ -259,7 +259,7 @@ def leave_out(table: Table, assigned: NDArray[np.uint8], scratch: Path) -> int:
     start = 0
     for columns in table.batches():
         count = len(columns["text"])
-        order.add(keys([normalised(text) for text in columns["text"]]), row=np.arange(start, start + count))
+        order.add(keys(contents(columns)), row=np.arange(start, start + count))
         start += count
     left = 0
     for group in order.repeated():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
+
+from attune.core.texts import FIRST, SECOND, joined
 
 Records = NDArray[Any]
 """A structured array: `high` and `low` (the 128-bit key), then the payload."""
@@ -30,6 +32,24 @@ def normalised(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
     return " ".join(text.casefold().split())
+
+
+def contents(columns: Mapping[str, Sequence[str]]) -> list[str]:
+    """What rows are told equal by: their text in its normal form, or both texts of a pair in theirs, in their order.
+
+    Args:
+        columns: `text`, and `text_pair` where a row is two.
+
+    Returns:
+        One string a row, empty where no text is there.
+    """
+    first = [normalised(text) for text in columns[FIRST]]
+    if SECOND not in columns:
+        return first
+    return [
+        joined([text, normalised(other)]) if text or other.strip() else ""
+        for text, other in zip(first, columns[SECOND], strict=True)
+    ]
 
 
 def keys(texts: Sequence[str], seed: int = 0) -> NDArray[np.uint64]:

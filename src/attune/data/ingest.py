@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from attune.core.files import workplace
 from attune.core.recipe import DataOptions
+from attune.core.texts import FIRST, SECOND, texts_of
 from attune.data import rows, table
 from attune.data.batches import FILE, LINE, values
 from attune.data.encodings import CERTAIN
@@ -44,7 +45,8 @@ class Mapping:
 
     Attributes:
         name: What to call the source.
-        columns: Column names of the source by `text`, `label`, `id`, `group` and `time`; absent ones are not mapped.
+        columns: Column names of the source by `text`, `text_pair`, `label`, `id`, `group` and `time`; absent ones are
+            not mapped.
         multi_label: Whether rows have a list of labels.
         separator: What separates several labels in one cell.
         flat: Whether the format knows nothing but text.
@@ -63,6 +65,7 @@ class Mapping:
         """Columns of the table to be."""
         return table.schema(
             multi_label=self.multi_label,
+            pair=SECOND in self.columns,
             labelled="label" in self.columns,
             group="group" in self.columns,
             time="time" in self.columns,
@@ -75,6 +78,7 @@ def ingest(
     options: DataOptions,
     *,
     multi_label: bool,
+    fields: Sequence[str] = (FIRST,),
     labelled: bool = True,
     into: Path,
     keep_empty: bool = False,
@@ -86,6 +90,7 @@ def ingest(
         root: The data root.
         options: Which columns matter; also query, encoding and label separator.
         multi_label: Whether rows have a list of labels.
+        fields: What a row's texts are: `text`, and `text_pair` where there are two.
         labelled: Whether the label column is read.
         into: The table's file.
         keep_empty: Keep rows without text, with an empty one, for an audit to report.
@@ -99,7 +104,7 @@ def ingest(
     """
     mapping = Mapping(
         name=shown(location),
-        columns=_columns(options, labelled),
+        columns=_columns(options, fields, labelled),
         multi_label=multi_label,
         separator=options.label_separator,
         flat=is_flat(location, root),
@@ -131,8 +136,9 @@ def _guessed(location: str, root: Path, options: DataOptions) -> list[str]:
     return [f"{location}: read as {encoding}, which is a guess; name another in data.encoding if letters look wrong"]
 
 
-def _columns(options: DataOptions, labelled: bool) -> dict[str, str]:
-    wanted = {"text": options.text, "id": options.id, "group": options.group, "time": options.time}
+def _columns(options: DataOptions, fields: Sequence[str], labelled: bool) -> dict[str, str]:
+    texts = {FIRST: options.text, SECOND: options.text_pair or SECOND}
+    wanted = {name: texts[name] for name in fields} | {"id": options.id, "group": options.group, "time": options.time}
     wanted |= {"label": options.label} if labelled else {}
     return {role: name for role, name in wanted.items() if name}
 
@@ -154,10 +160,13 @@ def _refuse(problems: list[Problem], seen: rows.Seen, mapping: Mapping) -> None:
 
 def _expected(mapping: Mapping) -> str:
     column = mapping.columns.get("label")
+    texts = (
+        f"text in {' and '.join(repr(mapping.columns[name]) for name in (FIRST, SECOND) if name in mapping.columns)}"
+    )
     if column is None:
-        return f"text in {mapping.columns['text']!r}"
+        return texts
     form = f"a list of labels, or labels joined by {mapping.separator!r}," if mapping.multi_label else "a label"
-    return f"text in {mapping.columns['text']!r} and {form} in {column!r}"
+    return f"{texts} and {form} in {column!r}"
 
 
 def _known(batch: pa.RecordBatch, mapping: Mapping) -> None:
@@ -194,7 +203,7 @@ def _good(
 
 def _contents(columns: dict[str, list[Any]]) -> list[str]:
     labels = columns.get("labels") or columns.get("label") or [None] * len(columns["text"])
-    return [rows.content_key(text, label) for text, label in zip(columns["text"], labels, strict=True)]
+    return [rows.content_key(text, label) for text, label in zip(texts_of(columns), labels, strict=True)]
 
 
 def _check(batch: pa.RecordBatch, mapping: Mapping, problems: list[Problem], seen: rows.Seen) -> dict[str, list[Any]]:
@@ -222,7 +231,8 @@ def _check(batch: pa.RecordBatch, mapping: Mapping, problems: list[Problem], see
 
 def _readers(mapping: Mapping, seen: rows.Seen) -> dict[str, Callable[[Any], Any]]:
     readers: dict[str, Callable[[Any], Any]] = {
-        "text": partial(rows.text_of, keep_empty=mapping.keep_empty),
+        FIRST: partial(rows.text_of, keep_empty=mapping.keep_empty),
+        SECOND: partial(rows.text_of, keep_empty=mapping.keep_empty),
         "label": partial(rows.labels_of, separator=mapping.separator, seen=seen)
         if mapping.multi_label
         else partial(rows.label_of, seen=seen),
@@ -235,10 +245,11 @@ def _readers(mapping: Mapping, seen: rows.Seen) -> dict[str, Callable[[Any], Any
 
 def _watch(row: dict[str, Any], where: str, mapping: Mapping, seen: rows.Seen) -> None:
     seen.rows += 1
-    if len(row["text"]) > rows.LONG:
+    longest = max(len(row[name]) for name in (FIRST, SECOND) if name in mapping.columns)
+    if longest > rows.LONG:
         seen.long_count += 1
         if len(seen.long) < 3:
-            seen.long.append(f"{where} ({len(row['text']):,} characters)")
+            seen.long.append(f"{where} ({longest:,} characters)")
     if mapping.flat and "label" in mapping.columns:
         for label in row["labels"] if mapping.multi_label else [row["label"]]:
             rows.watch_numbers(label, where, mapping.columns["label"], seen)

@@ -202,7 +202,7 @@ def content_key(text: str, labels: str | list[str] | None) -> str:
     """What a row without an id is known by.
 
     Args:
-        text: Its text.
+        text: Its text, or its texts joined.
         labels: Its label or labels.
 
     Returns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from attune.core.files import whole_file, workplace
 from attune.core.recipe import DataOptions
+from attune.core.texts import FIRST
 from attune.data import cutting, moments
 from attune.data.cutting import LEFT_OUT, NAMES, TEST, TRAIN, UNSET, VALIDATION, Shares
 from attune.data.external import HashSort, keys, scratch_array
@@ -60,7 +61,15 @@ class Splits:
         return {name: table for name, table in named.items() if table is not None}
 
 
-def split(options: DataOptions, root: Path, into: Path, *, multi_label: bool, keep_empty: bool = False) -> Splits:
+def split(
+    options: DataOptions,
+    root: Path,
+    into: Path,
+    *,
+    multi_label: bool,
+    fields: Sequence[str] = (FIRST,),
+    keep_empty: bool = False,
+) -> Splits:
     """Reads the sources and cuts what is not given.
 
     Args:
@@ -68,6 +77,7 @@ def split(options: DataOptions, root: Path, into: Path, *, multi_label: bool, ke
         root: The data root.
         into: Folder for the tables (`train.arrow`, …) and `splits.parquet`.
         multi_label: Whether rows have a list of labels.
+        fields: What a row's texts are: `text`, and `text_pair` where there are two.
         keep_empty: Keep rows without text, for an audit to report.
 
     Returns:
@@ -84,7 +94,9 @@ def split(options: DataOptions, root: Path, into: Path, *, multi_label: bool, ke
         notices: list[str] = []
         for role, location in _sources(options).items():
             path = scratch / f"{role}.read.arrow"
-            done = ingest(location, root, options, multi_label=multi_label, into=path, keep_empty=keep_empty)
+            done = ingest(
+                location, root, options, multi_label=multi_label, fields=fields, into=path, keep_empty=keep_empty
+            )
             tables[role] = done.table
             notices += done.notices
         notices += _check_classes(tables, options)

@@ -11,21 +11,26 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from attune.core.files import whole_file
+from attune.core.texts import FIRST, SECOND, texts_of
 
 
-def schema(*, multi_label: bool, labelled: bool = True, group: bool = False, time: bool = False) -> pa.Schema:
+def schema(
+    *, multi_label: bool, pair: bool = False, labelled: bool = True, group: bool = False, time: bool = False
+) -> pa.Schema:
     """Columns of a table.
 
     Args:
         multi_label: Whether rows have a list of labels.
+        pair: Whether rows have a second text.
         labelled: Whether rows have labels at all.
         group: Whether there is a group column.
         time: Whether there is a time column.
 
     Returns:
-        `id`, `text`, `label` or `labels`, `group`, `time`, `file`, `line`.
+        `id`, `text`, `text_pair`, `label` or `labels`, `group`, `time`, `file`, `line`.
     """
-    fields = [("id", pa.string()), ("text", pa.large_string())]
+    fields = [("id", pa.string()), (FIRST, pa.large_string())]
+    fields += [(SECOND, pa.large_string())] * pair
     if labelled:
         fields.append(("labels", pa.list_(pa.string())) if multi_label else ("label", pa.string()))
     fields += [("group", pa.string())] * group + [("time", pa.string())] * time
@@ -35,8 +40,8 @@ def schema(*, multi_label: bool, labelled: bool = True, group: bool = False, tim
 class Table:
     """Rows in a memory-mapped Arrow IPC file; opening it reads nothing.
 
-    Columns: `id` (text, not empty, unique), `text`, `label` (text) or `labels` (list of text), `group` and `time`
-    where the recipe maps them, `file` and `line` (where the row was read).
+    Columns: `id` (text, not empty, unique), `text`, `text_pair` where a row is two texts, `label` (text) or `labels`
+    (list of text), `group` and `time` where the recipe maps them, `file` and `line` (where the row was read).
 
     Attributes:
         path: The file.
@@ -85,7 +90,7 @@ class Table:
         return [value for batch in self._slices(start, stop) for value in batch.column(name).to_pylist()]
 
     def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
-        """Texts of the rows from `start` to `stop`.
+        """Texts of the rows from `start` to `stop`, the two of a pair joined (`attune.core.texts`).
 
         Args:
             start: First row.
@@ -94,7 +99,7 @@ class Table:
         Returns:
             One text a row.
         """
-        return self.column("text", start, stop)
+        return texts_of({name: self.column(name, start, stop) for name in self.columns if name in (FIRST, SECOND)})
 
     def labels(self, start: int = 0, stop: int | None = None) -> list[Any]:
         """Labels of the rows from `start` to `stop`.

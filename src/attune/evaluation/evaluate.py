@@ -36,7 +36,7 @@ def evaluate(
 
     Args:
         answers: N rows.
-        texts: Their texts, for slices and examples.
+        texts: Their texts, the two of a pair joined, for slices and examples.
         ids: Their ids.
         baselines: Other answers to the same rows.
         options: Level and resamples of the intervals, and their seed.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attune.core.records import Answers
+from attune.core.texts import displayed
 from attune.errors import DataError
 from attune.evaluation.alignment import right
 from attune.tasks.metrics import Floats
@@ -28,9 +29,8 @@ class Wrong(TypedDict):
 
 
 def excerpt(text: str) -> str:
-    """The start of a text on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= EXCERPT else line[: EXCERPT - 1] + "…"
+    """The start of a text on one line; of a pair that of each of its texts."""
+    return displayed(text, EXCERPT, lambda part: " ".join(part.split()))
 
 
 def names(answers: Answers, values: NDArray[np.generic], row: int) -> list[str]:

@@ -51,6 +51,7 @@ def tfidf(
     labels: Sequence[str],
     *,
     seed: int,
+    reader: Callable[[], Any] | None = None,
 ) -> Answers:
     """Logistic regression on TF-IDF of word 1-2-grams and character 2-5-grams; a Chinese character is a word.
 
@@ -65,6 +66,7 @@ def tfidf(
         gold: Their gold, in the same form.
         labels: K label names.
         seed: Seed of samples and folds.
+        reader: Makes what turns texts into features; default `vectoriser`.
 
     Returns:
         The answers.
@@ -77,8 +79,9 @@ def tfidf(
     generator = np.random.default_rng(seed)
     kept = sample(len(train_texts), TRAINING_ROWS, generator)
     learn_from, learn_gold = pick(train_texts, kept), train_gold[kept]
-    strength, threshold = choose(learn_from, learn_gold, len(labels), generator, seed)
-    probabilities = fitted(learn_from, learn_gold, texts, len(labels), strength)
+    reader = reader or vectoriser
+    strength, threshold = choose(learn_from, learn_gold, len(labels), generator, seed, reader)
+    probabilities = fitted(learn_from, learn_gold, texts, len(labels), strength, reader)
     chosen = probabilities >= threshold if gold.ndim == 2 else probabilities.argmax(axis=1)
     return Answers("tfidf", tuple(labels), gold, probabilities, chosen)
 
@@ -96,7 +99,12 @@ def pick(texts: Sequence[str], rows: NDArray[np.int64]) -> list[str]:
 
 
 def choose(
-    texts: Sequence[str], gold: NDArray[Any], labels: int, generator: np.random.Generator, seed: int
+    texts: Sequence[str],
+    gold: NDArray[Any],
+    labels: int,
+    generator: np.random.Generator,
+    seed: int,
+    reader: Callable[[], Any],
 ) -> tuple[float, float]:
     """C and, multi-label, the threshold, by cross-validation on a sample of the training rows.
 
@@ -106,6 +114,7 @@ def choose(
         labels: K.
         generator: Draws the sample.
         seed: Seed of the folds.
+        reader: Makes what turns texts into features.
 
     Returns:
         The best C, the first of equals, and the threshold, 0.5 where there are too few rows to choose.
@@ -115,7 +124,7 @@ def choose(
         return STRENGTHS[1], 0.5
     texts, gold = pick(texts, kept), gold[kept]
     best = (-1.0, STRENGTHS[0], 0.5)
-    for strength, probabilities in held_out(texts, gold, labels, seed).items():
+    for strength, probabilities in held_out(texts, gold, labels, seed, reader).items():
         for threshold in THRESHOLDS if gold.ndim == 2 else [0.5]:
             score = quality(gold, probabilities, threshold)
             if score > best[0]:
@@ -123,11 +132,13 @@ def choose(
     return best[1], best[2]
 
 
-def held_out(texts: Sequence[str], gold: NDArray[Any], labels: int, seed: int) -> dict[float, Floats]:
+def held_out(
+    texts: Sequence[str], gold: NDArray[Any], labels: int, seed: int, reader: Callable[[], Any]
+) -> dict[float, Floats]:
     """Probabilities of rows from regressions that have not seen them `(M, K)`, for each C."""
     result = {strength: np.zeros((len(texts), labels)) for strength in STRENGTHS}
     for train, rest in KFold(FOLDS, shuffle=True, random_state=seed).split(np.arange(len(texts))):
-        read = vectoriser()
+        read = reader()
         learned = read.fit_transform(pick(texts, train))
         asked = read.transform(pick(texts, rest))
         for strength in STRENGTHS:
@@ -143,10 +154,15 @@ def quality(gold: NDArray[Any], probabilities: Floats, threshold: float) -> floa
 
 
 def fitted(
-    train_texts: Sequence[str], train_gold: NDArray[Any], texts: Sequence[str], labels: int, strength: float
+    train_texts: Sequence[str],
+    train_gold: NDArray[Any],
+    texts: Sequence[str],
+    labels: int,
+    strength: float,
+    reader: Callable[[], Any],
 ) -> Floats:
     """Probabilities of `texts` `(N, K)` after learning from the training rows."""
-    read = vectoriser()
+    read = reader()
     learned = read.fit_transform(train_texts)
     return regression(learned, train_gold, labels, strength)(read.transform(texts))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from attune.core.files import whole_file
+from attune.core.texts import FIRST, rows_of
 from attune.data.batches import FILE, LINE, values
 from attune.data.sources import scan
 from attune.errors import DataError, Problem, nearest
 from attune.model.bundle import Bundle
-from attune.model.rows import fault
+from attune.model.rows import as_row, fault
 
 CHUNK = 512
 KEPT_PROBLEMS = 1000
@@ -35,7 +36,7 @@ class Asked:
 
     where: str
     line: int
-    text: Any
+    row: Any
     problem: Problem | None = None
 
 
@@ -54,13 +55,32 @@ class Summary:
             self.problems.append(problem)
 
 
-def rows_of_texts(texts: Sequence[str]) -> Iterator[Asked]:
-    """Texts given by hand."""
+def rows_of_texts(texts: Sequence[str], fields: Sequence[str]) -> Iterator[Asked]:
+    """Texts given by hand.
+
+    Args:
+        texts: One a row.
+        fields: The fields of the texts that a row has.
+
+    Returns:
+        One row a text.
+
+    Raises:
+        DataError: A row has two texts, which cannot be told apart on a command line.
+    """
+    if len(fields) > 1:
+        raise DataError(
+            "this bundle reads two texts a row, and texts on the command line are one each",
+            where="attune predict",
+            expected=f"rows with {' and '.join(fields)}",
+            remedy="give a file with --file, or JSON lines on standard input: "
+            """echo '{"text": "…", "text_pair": "…"}' | attune predict BUNDLE""",
+        )
     return (Asked(f"text {index}", index, text) for index, text in enumerate(texts, 1))
 
 
 def lines_of(stream: BinaryIO) -> Iterator[Asked]:
-    """Lines of standard input: plain text, or JSON objects with the key `text`; empty lines are passed over."""
+    """Lines of standard input: plain text, or JSON objects with the texts by field; empty lines are passed over."""
     for index, raw in enumerate(stream, 1):
         where = f"standard input:{index}"
         try:
@@ -80,16 +100,16 @@ def of_line(line: str, index: int, where: str) -> Asked:
         document = json.loads(line)
     except ValueError as error:
         return Asked(where, index, None, Problem(f"not JSON: {error}", where))
-    return Asked(where, index, document.get("text"))
+    return Asked(where, index, document)
 
 
-def rows_of_file(location: str, root: Path, column: str) -> Iterator[Asked]:
+def rows_of_file(location: str, root: Path, columns: Mapping[str, str]) -> Iterator[Asked]:
     """Rows of a data file.
 
     Args:
         location: The file, of any format `train` reads.
         root: Folder it is relative to.
-        column: The column with the text.
+        columns: The column of each text, by its field.
 
     Yields:
         One row a row, and one problem a row that cannot be read.
@@ -104,16 +124,19 @@ def rows_of_file(location: str, root: Path, column: str) -> Iterator[Asked]:
         if batch.num_rows and not known:
             known = True
             names = [name for name in batch.schema.names if name not in {LINE, FILE}]
-            if column not in names:
-                raise DataError(
-                    f"no column {column!r}",
-                    where=location,
-                    expected="the column with the text",
-                    remedy=nearest(column, names),
-                )
-        for line, text in zip(values(batch, LINE), values(batch, column), strict=True):
-            yield Asked(f"{location}:{line}", line, text)
+            require_columns(columns, names, location)
+        rows = rows_of({field: values(batch, column) for field, column in columns.items()}, list(columns))
+        for line, row in zip(values(batch, LINE), rows, strict=True):
+            yield Asked(f"{location}:{line}", line, row)
     yield from drained(problems)
+
+
+def require_columns(columns: Mapping[str, str], names: Sequence[str], where: str) -> None:
+    """Refuses a file without a column that is read."""
+    for name, column in columns.items():
+        if column not in names:
+            expected = "the column with the text" if name == FIRST else "the column with the second text"
+            raise DataError(f"no column {column!r}", where=where, expected=expected, remedy=nearest(column, names))
 
 
 def drained(problems: list[Problem]) -> Iterator[Asked]:
@@ -154,7 +177,7 @@ def answer(
         for record in records:
             write(record)
         return summary
-    with sink(out, write) as put:
+    with sink(out, write, bundle.model.task.fields) as put:
         for record in answered(bundle, source, summary, tick):
             put(record)
         if strict:
@@ -168,7 +191,7 @@ def refuse(summary: Summary) -> None:
         raise DataError(
             f"{summary.bad} bad row(s)",
             where="--strict",
-            expected="a text in every row",
+            expected="the texts in every row",
             remedy="mend the rows listed, or leave out --strict to answer the others",
             problems=summary.problems,
         )
@@ -178,29 +201,30 @@ def answered(
     bundle: Bundle, source: Iterable[Asked], summary: Summary, tick: Callable[[int], None]
 ) -> Iterator[Record]:
     """Records of the good rows, in order; bad ones go into the summary."""
-    rows = iter(source)
+    rows, fields = iter(source), bundle.model.task.fields
     while chunk := list(islice(rows, CHUNK)):
         good: list[Asked] = []
         for asked in chunk:
-            problem = asked.problem or problem_of(asked)
+            problem = asked.problem or problem_of(asked, fields)
             if problem:
                 summary.add(problem)
             else:
                 good.append(asked)
-        for asked, found in zip(good, bundle.predict([asked.text for asked in good]), strict=True):
-            yield {"line": asked.line, "text": asked.text, **found.as_dict()}
+        for asked, found in zip(good, bundle.predict([asked.row for asked in good]), strict=True):
+            row = as_row(asked.row)
+            yield {"line": asked.line, **{field: row[field] for field in fields}, **found.as_dict()}
         summary.answered += len(good)
         tick(summary.answered)
 
 
-def problem_of(asked: Asked) -> Problem | None:
+def problem_of(asked: Asked, fields: Sequence[str]) -> Problem | None:
     """What is wrong with a row that was read."""
-    reason = fault(asked.text)
-    return Problem(reason, asked.where, "text") if reason else None
+    found = fault(asked.row, fields)
+    return Problem(found[1], asked.where, found[0]) if found else None
 
 
 @contextlib.contextmanager
-def sink(out: Path | None, write: Write) -> Generator[Write]:
+def sink(out: Path | None, write: Write, fields: Sequence[str]) -> Generator[Write]:
     """Where records go: a whole file of the format its name says, or `write`."""
     if out is None:
         yield write
@@ -213,12 +237,12 @@ def sink(out: Path | None, write: Write) -> Generator[Write]:
             remedy="choose one of them",
         )
     opener = {".jsonl": jsonl, ".csv": flat_csv, ".parquet": parquet}[out.suffix]
-    with whole_file(out) as path, opener(path) as put:
+    with whole_file(out) as path, opener(path, fields) as put:
         yield put
 
 
 @contextlib.contextmanager
-def jsonl(path: Path) -> Generator[Write]:
+def jsonl(path: Path, _fields: Sequence[str]) -> Generator[Write]:
     """JSON lines."""
     with path.open("w", encoding="utf-8") as stream:
         yield lambda record: print_line(stream, record)
@@ -230,10 +254,10 @@ def print_line(stream: Any, record: Record) -> None:
 
 
 @contextlib.contextmanager
-def flat_csv(path: Path) -> Generator[Write]:
+def flat_csv(path: Path, fields: Sequence[str]) -> Generator[Write]:
     """CSV: lists joined by `|`, the alternatives as JSON."""
     with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, ["line", "text", "answer", "confidence", "alternatives", "notices"])
+        writer = csv.DictWriter(stream, ["line", *fields, "answer", "confidence", "alternatives", "notices"])
         writer.writeheader()
         yield lambda record: writer.writerow(flattened(record))
 
@@ -250,7 +274,7 @@ def flattened(record: Record) -> Record:
 
 
 @contextlib.contextmanager
-def parquet(path: Path) -> Generator[Write]:
+def parquet(path: Path, fields: Sequence[str]) -> Generator[Write]:
     """Parquet, a row group for every few thousand records."""
     waiting: list[Record] = []
     writer: pq.ParquetWriter | None = None
@@ -262,7 +286,9 @@ def parquet(path: Path) -> Generator[Write]:
 
     def flush() -> None:
         nonlocal writer
-        batch = pa.Table.from_pylist(waiting, schema=parquet_schema(waiting[0]) if writer is None else writer.schema)
+        batch = pa.Table.from_pylist(
+            waiting, schema=parquet_schema(waiting[0], fields) if writer is None else writer.schema
+        )
         writer = writer or pq.ParquetWriter(path, batch.schema)
         writer.write_table(batch)
         waiting.clear()
@@ -278,13 +304,13 @@ def parquet(path: Path) -> Generator[Write]:
         pq.write_table(pa.table({"line": pa.array([], pa.int64())}), path)
 
 
-def parquet_schema(record: Record) -> pa.Schema:
+def parquet_schema(record: Record, fields: Sequence[str]) -> pa.Schema:
     """Columns of the answers, by what the first of them is."""
     alternative = pa.struct([("label", pa.string()), ("confidence", pa.float64())])
     given = pa.string() if isinstance(record["answer"], str) else pa.list_(pa.string())
     return pa.schema(
         [
-            ("line", pa.int64()), ("text", pa.large_string()), ("answer", given), ("confidence", pa.float64()),
-            ("alternatives", pa.list_(alternative)), ("notices", pa.list_(pa.string())),
+            ("line", pa.int64()), *((field, pa.large_string()) for field in fields), ("answer", given),
+            ("confidence", pa.float64()), ("alternatives", pa.list_(alternative)), ("notices", pa.list_(pa.string())),
         ]
     )  # fmt: skip

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from attune.core.recipe import Recipe
-from attune.core.records import Input
+from attune.core.texts import each, row_of
 from attune.data.audit import Audit, audit
 from attune.data.splits import Splits, split
-from attune.lifecycle.judge import embedder
-from attune.model.assemble import BACKBONES, check
+from attune.lifecycle.judge import embedder, pair_embedder
+from attune.model.assemble import BACKBONES, TASKS, check
 
 LONGEST_COUNTED = 20_000
 
@@ -43,15 +43,21 @@ def audited(recipe: Recipe, root: Path, *, sample: int = 20_000) -> Generator[Au
     task: Any = recipe.task
     family: Any = recipe.backbone
     with tempfile.TemporaryDirectory(prefix="attune-audit-") as scratch:
-        splits = split(recipe.data, root, Path(scratch), multi_label=task.multi_label, keep_empty=True)
+        asked: Any = TASKS.get(task.name)(task)
+        splits = split(
+            recipe.data, root, Path(scratch), multi_label=task.multi_label, fields=asked.fields, keep_empty=True
+        )
         reader = BACKBONES.get(family.family)(files, family)
 
         def token_counts(texts: list[str]) -> list[int]:
-            encoding = reader.encode([Input(text[:LONGEST_COUNTED]) for text in texts], max_length=LONGEST_COUNTED)
-            return [len(row) for row in encoding.ids]
+            rows = [row_of(each(lambda text: text[:LONGEST_COUNTED], joined), asked.fields) for joined in texts]
+            inputs = [item for row in rows for item in asked.inputs(row)]
+            lengths = [len(row) for row in reader.encode(inputs, max_length=2 * LONGEST_COUNTED).ids]
+            return [max(lengths[at : at + asked.pieces()]) for at in range(0, len(lengths), asked.pieces())]
 
+        embed = embedder(files) if len(asked.fields) == 1 else pair_embedder(embedder(files))
         found = audit(
-            splits, recipe.data, embed=embedder(files), token_counts=token_counts,
+            splits, recipe.data, embed=embed, token_counts=token_counts,
             max_length=reader.max_length, sample=sample, seed=recipe.data.seed,
         )  # fmt: skip
         yield Audited(found, splits)

@@ -40,8 +40,8 @@ def card(recipe: Recipe, model: Model, evaluation: Evaluation | None, kind: str,
     lines += ["", "## What to know", ""]
     lines += [f"- {notice}" for notice in notices] or ["- Nothing was noticed during the run."]
     lines += [
-        "- It answers every text with its labels, also one that has nothing to do with them, unless a label stands for "
-        "that.",
+        f"- It answers every {'text' if len(model.task.fields) == 1 else 'pair of texts'} with its labels, also one "
+        "that has nothing to do with them, unless a label stands for that.",
         "- Figures hold for rows like the ones measured; audit and evaluate again when the rows change.",
     ]
     return "\n".join(lines) + "\n"

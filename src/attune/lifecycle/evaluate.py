@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attune.core.recipe import EvaluationOptions
+from attune.core.texts import each
 from attune.data.ingest import ingest
 from attune.data.redaction import redact
 from attune.errors import DataError
@@ -89,15 +90,19 @@ def evaluate_bundles(
     """
     bundles = [path if isinstance(path, Bundle) else load(path, root=root) for path in paths]
     first = bundles[0]
-    kinds = {bundle.model.task.multi_label for bundle in bundles}
-    if len(kinds) > 1:
+    if len({bundle.model.task.multi_label for bundle in bundles}) > 1:
         raise DataError("some bundles are multi-label and some are not", expected="bundles of one task")
+    if len({bundle.model.task.fields for bundle in bundles}) > 1:
+        raise DataError("some bundles read one text and some two", expected="bundles of one task")
+    task = first.model.task
     options = options or first.recipe.evaluation
     with tempfile.TemporaryDirectory() as scratch:
-        done = ingest(data, Path(), first.recipe.data, multi_label=kinds.pop(), into=Path(scratch) / "rows.arrow")
+        into = Path(scratch) / "rows.arrow"
+        options_of = first.recipe.data
+        done = ingest(data, Path(), options_of, multi_label=task.multi_label, fields=task.fields, into=into)
         names = distinct([bundle.path for bundle in bundles])
         judged = [judge.judge(bundle.model, done.table, name) for bundle, name in zip(bundles, names, strict=True)]
-    texts = [redact(text) for text in judged[0].texts]
+    texts = [each(redact, text) for text in judged[0].texts]
     evaluations = [evaluate(found.answers, texts, found.ids, options=options, notices=done.notices) for found in judged]
     others = [compare(judged[0].answers, found.answers, texts, found.ids, options=options) for found in judged[1:]]
     return Evaluated(bundles, evaluations, others, done.notices)

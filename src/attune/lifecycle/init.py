@@ -44,7 +44,7 @@ def recipe_for(what: Path, data_root: Path | None, overrides: Sequence[str]) -> 
     root = data_root or what.parent
     name = what.name if data_root is None else what.as_posix()
     found = guess(name, root)
-    document = {"data": columns(name, found), "task": {"multi_label": found.multi_label}}
+    document = {"data": columns(name, found), "task": {"name": task(found), "multi_label": found.multi_label}}
     return parse(override(document, overrides), AXES, where=str(what)), root
 
 
@@ -53,6 +53,7 @@ def columns(name: str, found: Guess) -> dict[str, str]:
     filled = {
         "train": name,
         "text": found.text,
+        "text_pair": found.text_pair,
         "label": found.label,
         "id": found.id,
         "group": found.group,
@@ -61,6 +62,11 @@ def columns(name: str, found: Guess) -> dict[str, str]:
     if found.multi_label and found.separator:
         filled["label_separator"] = found.separator
     return {key: value for key, value in filled.items() if value}
+
+
+def task(found: Guess) -> str:
+    """The task that fits what the columns seem to be."""
+    return "pair" if found.text_pair else "classification"
 
 
 def draft(location: str, root: Path, extra: Mapping[str, Any] | None = None) -> Drafted:
@@ -94,7 +100,7 @@ def draft(location: str, root: Path, extra: Mapping[str, Any] | None = None) -> 
     lines += split_lines(found, beside, reasons)
     for key, value in (extra or {}).items():
         lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
-    lines += ["", "[task]", 'name = "classification"']
+    lines += ["", "[task]", f'name = "{task(found)}"']
     if found.multi_label:
         lines.append("multi_label = true  # a row may have several labels")
     lines += ["", "[backbone]", *backbone_lines(found, reasons)]

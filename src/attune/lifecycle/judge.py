@@ -13,8 +13,10 @@ from scipy.optimize import minimize_scalar
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.text import Text, TextOptions
 from attune.core.records import Answers, Input
+from attune.core.texts import parts, rows_of
 from attune.data.table import Table
 from attune.evaluation import baselines
+from attune.evaluation.overlap import pair_vectoriser
 from attune.model.assemble import Model, length_batches
 
 Embed = Callable[[list[str]], NDArray[np.float32]]
@@ -41,11 +43,11 @@ def judge(model: Model, table: Table, name: str) -> Judged:
         name: What to call the model.
 
     Returns:
-        The answers beside texts and ids.
+        The answers beside texts (the two of a pair joined) and ids.
     """
     parts: list[NDArray[np.float32]] = []
     for batch in table.batches(CHUNK):
-        for found in model.predict([{"text": text} for text in batch["text"]]):
+        for found in model.predict(rows_of(batch, model.task.fields)):
             assert found.probabilities is not None
             parts.append(found.probabilities)
     answers = model.task.answers(name, np.stack(parts), table.labels(), model.labels)
@@ -67,6 +69,35 @@ def embedder(checkpoint: Checkpoint) -> Embed:
         return result
 
     return embed
+
+
+def pair_embedder(embed: Embed) -> Embed:
+    """The vectors of joined pairs from those of their texts: `[u, v, |u − v|, u · v]` (Reimers & Gurevych 2019)."""
+
+    def features(rows: list[str]) -> NDArray[np.float32]:
+        first, second = embed([parts(row)[0] for row in rows]), embed([parts(row)[1] for row in rows])
+        return np.concatenate([first, second, np.abs(first - second), first * second], axis=1)
+
+    return features
+
+
+def baselines_for(wanted: Sequence[str], fields: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The baselines that fit what is read of a row.
+
+    Args:
+        wanted: Names in the recipe.
+        fields: The fields of the texts that a row has.
+
+    Returns:
+        Names, and a notice for what is left out.
+    """
+    if len(fields) == 1 or "zero_shot" not in wanted:
+        return list(wanted), []
+    notice = (
+        "zero-shot by label names is left out: the label of a pair says how two texts stand to each other, "
+        "and no text is near to that"
+    )
+    return [name for name in wanted if name != "zero_shot"], [notice]
 
 
 def beside(
@@ -91,7 +122,8 @@ def beside(
     if "majority" in wanted:
         yield baselines.majority(labels, train_gold, gold)
     if "tfidf" in wanted:
-        yield baselines.tfidf(train.texts(), train_gold, judged.texts, gold, labels, seed=seed)
+        reader = pair_vectoriser if len(model.task.fields) > 1 else None
+        yield baselines.tfidf(train.texts(), train_gold, judged.texts, gold, labels, seed=seed, reader=reader)
     if "zero_shot" in wanted and embed:
         yield baselines.zero_shot(embed, labels, judged.texts, gold, multi_label=train.multi_label)
 

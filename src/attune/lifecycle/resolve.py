@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from attune.core.recipe import Recipe
+from attune.core.texts import SECOND
 from attune.errors import DataError
 from attune.model.assemble import Model
 from attune.tasks.heads.linear import choose_l2
@@ -28,6 +29,7 @@ class Known:
 
     fingerprints: Mapping[str, str]
     checkpoint_sha256: str
+    fields: Sequence[str]
 
 
 def threads_here() -> int:
@@ -36,7 +38,7 @@ def threads_here() -> int:
 
 
 def before_model(recipe: Recipe, known: Known) -> Recipe:
-    """Fingerprints and threads.
+    """Fingerprints, the column of a second text, and threads.
 
     Args:
         recipe: The recipe as given.
@@ -46,6 +48,8 @@ def before_model(recipe: Recipe, known: Known) -> Recipe:
         The recipe with them written in.
     """
     recipe = recipe.having("data", fingerprints=dict(known.fingerprints))
+    if SECOND in known.fields:
+        recipe = recipe.having("data", text_pair=recipe.data.text_pair or SECOND)
     recipe = recipe.having("backbone", sha256=known.checkpoint_sha256)
     return recipe.having("training", threads=recipe.training.threads or threads_here())
 

@@ -18,6 +18,7 @@ import torch
 
 from attune.core.files import canonical, disk, read_json, whole_file
 from attune.core.recipe import Recipe, parse_toml
+from attune.core.texts import each
 from attune.data.redaction import redact
 from attune.data.splits import Splits, split
 from attune.data.table import Table
@@ -76,11 +77,11 @@ class Run:
         """
         files = check(self.recipe, self.root)
         splits = self._data()
-        task: Any = TASKS.get(cell_of(self.recipe).task)(self.recipe.task)
+        task = task_of(self.recipe)
         labels = task.labels(splits.train.labels())
         if splits.validation and (unseen := task.unseen(splits.validation.labels(), labels)):
             raise unseen_labels(unseen)
-        known = resolve.Known(splits.fingerprints, files.sha256)
+        known = resolve.Known(splits.fingerprints, files.sha256, task.fields)
         self.recipe = resolve.before_model(self.recipe, known)
         torch.set_num_threads(self.recipe.training.threads)
         model = assemble(self.recipe, files, labels, dropout=self.recipe.training.dropout)
@@ -93,8 +94,8 @@ class Run:
 
     def _data(self) -> Splits:
         options = self.recipe.data
-        task: Any = self.recipe.task
-        splits = split(options, self.root, self.folder / "data", multi_label=task.multi_label)
+        task = task_of(self.recipe)
+        splits = split(options, self.root, self.folder / "data", multi_label=task.multi_label, fields=task.fields)
         self.notices += splits.notices
         examine(splits, options, self.events)
         return splits
@@ -109,7 +110,7 @@ class Run:
         self.notices += [notice] if notice else []
         if not (self.folder / "recipe.toml").is_file():
             length = getattr(self.recipe.backbone, "max_length", 0) or resolve.max_length(
-                int(rows.lengths().max()), model.backbone.limit
+                rows.longest, model.backbone.limit
             )
             self.recipe = self.recipe.having("backbone", max_length=length)
             self.recipe, measured = resolve.after_encoding(self.recipe, model, rows)
@@ -175,17 +176,17 @@ class Run:
         self.events.write("evaluating", rows=len(table), split=kind)
         judged = judge.judge(model, table, cell_of(self.recipe).method)
         options = self.recipe.evaluation
-        needs_embedding = "zero_shot" in options.baselines
-        embed = judge.embedder(model.backbone.checkpoint) if needs_embedding else None
-        others = list(judge.beside(options.baselines, model, splits.train, judged, embed, options.seed))
-        notices = list(self.notices)
+        wanted, left_out = judge.baselines_for(options.baselines, model.task.fields)
+        embed = judge.embedder(model.backbone.checkpoint) if "zero_shot" in wanted else None
+        others = list(judge.beside(wanted, model, splits.train, judged, embed, options.seed))
+        notices = [*self.notices, *left_out]
         if kind == "validation":
             notices.append(
                 "there are no test rows: these figures are of the validation rows, on which choices were made"
             )
         return evaluate(
             judged.answers,
-            [redact(text) for text in judged.texts],
+            [each(redact, text) for text in judged.texts],
             judged.ids,
             baselines=others,
             options=options,
@@ -215,6 +216,11 @@ class Run:
                 facts=shown,
             )
         return result
+
+
+def task_of(recipe: Recipe) -> Any:
+    """The task a recipe names, built with its options."""
+    return TASKS.get(cell_of(recipe).task)(recipe.task)
 
 
 def unseen_labels(unseen: list[str]) -> DataError:
@@ -283,9 +289,9 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
         The combination, rows a split, labels, steps and what would move, by a person's words.
     """
     files = check(recipe, root)
-    task: Any = TASKS.get(cell_of(recipe).task)(recipe.task)
+    task = task_of(recipe)
     with tempfile.TemporaryDirectory() as scratch:
-        splits = split(recipe.data, root, Path(scratch), multi_label=task.multi_label)
+        splits = split(recipe.data, root, Path(scratch), multi_label=task.multi_label, fields=task.fields)
         labels = task.labels(splits.train.labels())
         model = assemble(recipe, files, labels)
         options = recipe.training

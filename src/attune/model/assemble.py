@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -16,13 +16,14 @@ from transformers import AutoConfig
 
 from attune.backbones.checkpoints import Checkpoint, fetch
 from attune.backbones.registry import BACKBONES
-from attune.backbones.text import SAFE, Encoding
+from attune.backbones.text import SAFE, Encoding, reads_pairs
 from attune.core.recipe import Axes, Recipe
 from attune.core.records import Prediction
-from attune.errors import BackboneError, UnsupportedError
+from attune.core.texts import SECOND
+from attune.errors import BackboneError, RecipeError, UnsupportedError
 from attune.methods.registry import METHODS
 from attune.objectives.registry import OBJECTIVES
-from attune.tasks.classification import Labels
+from attune.tasks.common.labelled import Labels
 from attune.tasks.heads.registry import HEADS
 from attune.tasks.registry import TASKS
 
@@ -62,6 +63,7 @@ def why_not(cell: Cell) -> str:
     """
     provides: frozenset[str] = BACKBONES.get(cell.family).provides
     for kind, entry in (
+        (f"task {cell.task}", TASKS.get(cell.task)),
         (f"head {cell.head}", HEADS.get(cell.head)),
         (f"method {cell.method}", METHODS.get(cell.method)),
         (f"objective {cell.objective}", OBJECTIVES.get(cell.objective)),
@@ -101,6 +103,14 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
     reason = why_not(cell)
     if reason:
         raise UnsupportedError(reason, where=str(cell), remedy="`attune show matrix` prints what works")
+    task = TASKS.get(cell.task)(recipe.task)
+    if recipe.data.text_pair and SECOND not in task.fields:
+        raise RecipeError(
+            f"a second text is named, and the task {cell.task} reads one",
+            where="data.text_pair",
+            expected="a task that reads two texts",
+            remedy='set task.name = "pair", or leave out data.text_pair',
+        )
     options: Any = recipe.backbone
     checkpoint = fetch(options.name, root)
     if options.sha256 and options.sha256 != checkpoint.sha256:
@@ -111,6 +121,12 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             remedy="use the checkpoint the recipe was resolved with, or delete backbone.sha256",
         )
     layers, width = dimensions(checkpoint)
+    if len(task.fields) > task.pieces() and not reads_pairs(checkpoint.folder):
+        raise UnsupportedError(
+            "its tokenizer puts nothing between two texts", where=f"[backbone] {options.name}",
+            expected="a tokenizer whose post-processor has a template for pairs",
+            remedy="set task.encoder = \"bi\", or use another backbone",
+        )  # fmt: skip
     method: Any = METHODS.get(cell.method)(recipe.method)
     reason = method.why_not(layers, width)
     if reason:
@@ -161,7 +177,11 @@ class Model(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """Logits `(B, K)` of a collated batch."""
-        return self.head(self.backbone(inputs))
+        return self.head(self.read(inputs))
+
+    def read(self, inputs: dict[str, Tensor]) -> Tensor:
+        """One vector a row `(B, W)` of a collated batch: what the head sees."""
+        return self.task.join(self.backbone(inputs))
 
     def loss(self, inputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
         """Total `(B,)` and weight `(B,)` of a collated batch."""
@@ -169,7 +189,8 @@ class Model(nn.Module):
 
     def encode(self, rows: Sequence[Mapping[str, Any]]) -> Encoding:
         """Token ids of rows, ragged."""
-        return self.backbone.encode([self.task.inputs(row)[0] for row in rows])
+        inputs = [item for row in rows for item in self.task.inputs(row)]
+        return self.backbone.encode(inputs).grouped(self.task.pieces())
 
     def collate(self, ids: Sequence[NDArray[np.int32]]) -> dict[str, Tensor]:
         """A padded batch on the model's device."""
@@ -177,15 +198,17 @@ class Model(nn.Module):
 
     @torch.inference_mode()
     def features(self, ids: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
-        """Pooled vectors `(N, D)` in the order given, whatever the batches."""
-        return self._batched(ids, self.backbone)
+        """What the head sees `(N, W)` in the order given, whatever the batches."""
+        return self._batched(ids, self.read)
 
     @torch.inference_mode()
     def logits(self, ids: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
         """Logits `(N, K)` in the order given, whatever the batches."""
         return self._batched(ids, self)
 
-    def _batched(self, ids: Sequence[NDArray[np.int32]], module: nn.Module) -> NDArray[np.float32]:
+    def _batched(
+        self, ids: Sequence[NDArray[np.int32]], module: Callable[[dict[str, Tensor]], Tensor]
+    ) -> NDArray[np.float32]:
         training = self.training
         self.eval()
         parts: list[NDArray[np.float32]] = []
@@ -221,7 +244,7 @@ class Model(nn.Module):
         for cut, unknown, words in zip(encoding.truncated, encoding.unknown, encoding.words, strict=True):
             notes: list[str] = []
             if cut:
-                notes.append(f"only the first {limit} tokens were read")
+                notes.append(self.task.cut.format(limit=limit))
             if unknown > bound * max(int(words), 1):
                 notes.append(f"{int(unknown)} of {int(words)} tokens are unknown to the backbone")
             result.append(tuple(notes))

@@ -23,7 +23,7 @@ from attune.model import witness
 from attune.model.assemble import AXES, Model, assemble, cell_of
 from attune.model.manifest import BackboneReference, Manifest
 from attune.model.rows import checked
-from attune.tasks.classification import Labels
+from attune.tasks.common.labelled import Labels
 
 CONFIG_FILES = (
     "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
@@ -65,7 +65,7 @@ class Bundle:
         """Answers rows.
 
         Args:
-            rows: Texts, or mappings with the key `text`.
+            rows: Texts, or mappings with the key `text`; for pairs mappings with `text` and `text_pair`.
 
         Returns:
             One prediction a row, in order.
@@ -73,7 +73,7 @@ class Bundle:
         Raises:
             DataError: A row has no text; all such rows are listed.
         """
-        return self.model.predict(checked(rows))
+        return self.model.predict(checked(rows, self.model.task.fields))
 
     def stream(self, rows: Iterable[str | Mapping[str, Any]]) -> Iterator[Prediction]:
         """Answers any number of rows, a few hundred at a time."""

@@ -5,40 +5,52 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from attune.core.texts import FIRST
 from attune.errors import DataError, Problem
 
 
-def fault(row: Any) -> str:
-    """What is wrong with a row; nothing where it can be answered.
+def fault(row: Any, fields: Sequence[str]) -> tuple[str, str] | None:
+    """What is wrong with a row.
 
     Args:
-        row: A text, or a mapping with the key `text`.
+        row: A mapping, or, where a row is one text, a text.
+        fields: The fields that hold its texts.
 
     Returns:
-        A clause, or an empty string.
+        The field and a clause; None where the row can be answered.
     """
-    text = row.get("text") if isinstance(row, Mapping) else row
+    if not isinstance(row, Mapping) and len(fields) > 1 and row is not None:
+        return fields[0], f"is one text where {' and '.join(fields)} were expected"
+    for field in fields:
+        if reason := flaw(row.get(field) if isinstance(row, Mapping) else row, field):
+            return field, reason
+    return None
+
+
+def flaw(text: Any, field: str) -> str:
+    """What is wrong with one text; nothing where it can be read."""
     if text is None:
-        return "has no text"
+        return f"has no {field}"
     if not isinstance(text, str):
-        return f"its text is a {type(text).__name__}"
+        return f"its {field} is a {type(text).__name__}"
     if not text.strip():
-        return "its text is empty"
+        return f"its {field} is empty"
     if "\x00" in text:
-        return "its text holds a NUL byte"
+        return f"its {field} holds a NUL byte"
     return ""
 
 
 def as_row(row: str | Mapping[str, Any]) -> dict[str, Any]:
     """A row as a mapping."""
-    return {"text": row} if isinstance(row, str) else dict(row)
+    return {FIRST: row} if isinstance(row, str) else dict(row)
 
 
-def checked(rows: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
+def checked(rows: Sequence[str | Mapping[str, Any]], fields: Sequence[str]) -> list[dict[str, Any]]:
     """Rows that can be answered.
 
     Args:
         rows: Texts or mappings.
+        fields: The fields that hold a row's texts.
 
     Returns:
         Mappings.
@@ -46,11 +58,12 @@ def checked(rows: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
     Raises:
         DataError: Some cannot be answered; all of them are listed.
     """
-    problems = [Problem(reason, f"row {index + 1}", "text") for index, row in enumerate(rows) if (reason := fault(row))]
+    found = [(index, fault(row, fields)) for index, row in enumerate(rows, 1)]
+    problems = [Problem(wrong[1], f"row {index}", wrong[0]) for index, wrong in found if wrong]
     if problems:
         raise DataError(
             f"{len(problems)} of {len(rows)} rows cannot be answered",
-            expected="a text in every row",
+            expected="a text in every row" if len(fields) == 1 else f"{' and '.join(fields)} in every row",
             remedy="mend or leave out the rows listed",
             problems=problems,
         )

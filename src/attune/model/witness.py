@@ -9,6 +9,7 @@ import numpy as np
 import xxhash
 
 from attune.core.records import Prediction
+from attune.core.texts import each, row_of
 from attune.data.redaction import redact
 from attune.errors import BundleError
 from attune.model.assemble import Model
@@ -22,13 +23,13 @@ def choose(texts: Sequence[str]) -> list[str]:
     """Up to 32 rows, by hash so that the choice repeats, with personal data redacted.
 
     Args:
-        texts: Candidates.
+        texts: Candidates; the two texts of a pair joined.
 
     Returns:
         Redacted texts, none empty.
     """
     ranked = sorted(set(texts), key=lambda text: (xxhash.xxh64_hexdigest(text.encode()), text))
-    return [redact(text[:2000]) for text in ranked[:MOST]]
+    return [each(lambda part: redact(part[:2000]), text) for text in ranked[:MOST]]
 
 
 def testify(model: Model, texts: Sequence[str]) -> dict[str, Any]:
@@ -41,10 +42,11 @@ def testify(model: Model, texts: Sequence[str]) -> dict[str, Any]:
     Returns:
         What witness.json holds; probabilities to six digits.
     """
-    predictions = model.predict([{"text": text} for text in texts])
+    asked = [row_of(text, model.task.fields) for text in texts]
+    predictions = model.predict(asked)
     rows = [
-        {"text": text, "answer": found.answer, "probabilities": [round(float(p), 6) for p in probabilities(found)]}
-        for text, found in zip(texts, predictions, strict=True)
+        {**row, "answer": found.answer, "probabilities": [round(float(p), 6) for p in probabilities(found)]}
+        for row, found in zip(asked, predictions, strict=True)
     ]
     return {"tolerance": TOLERANCE, "rows": rows}
 
@@ -66,7 +68,7 @@ def replay(model: Model, document: dict[str, Any], where: str) -> float:
     rows = document["rows"]
     if not rows:
         return 0.0
-    found = model.predict([{"text": row["text"]} for row in rows])
+    found = model.predict(rows)
     now = np.stack([probabilities(prediction) for prediction in found])
     then = np.asarray([row["probabilities"] for row in rows], dtype=np.float64)
     difference = float(np.abs(now - then).max()) if now.shape == then.shape else 1.0

@@ -1,59 +1,24 @@
-"""Classification: one label a row, or any number of them."""
+"""Classification: one label a text, or any number of them."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from pydantic import Field
-from torch import Tensor, nn
+from attune.core.records import Input
+from attune.core.texts import FIRST
+from attune.tasks.common.labelled import LabelOptions, Labels, LabelTask
 
-from attune.core.recipe import Options
-from attune.core.records import Alternative, Answers, Input, Prediction
-from attune.errors import DataError, RecipeError, nearest
-from attune.tasks.common.losses import binary_cross_entropy, cross_entropy
-from attune.tasks.heads.registry import HEADS
-from attune.tasks.metrics import HEADLINE, HIGHER_IS_BETTER, NAMES, classification_metrics
-
-SHOWN_ALTERNATIVES = 5
+__all__ = ["Classification", "ClassificationOptions", "Labels"]
 
 
-class ClassificationOptions(Options):
+class ClassificationOptions(LabelOptions):
     """Which labels a text has."""
 
-    name: Literal["classification"] = "classification"
-    head: str = "linear"
-    """How the labels are asked for."""
-    multi_label: bool = False
-    """A row may have several labels, or none."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """balanced: each label weighs the inverse of its frequency."""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of the target spread over all labels."""
-    focal_gamma: float = Field(0.0, ge=0)
-    """Focusing power of the focal loss; 0 is plain cross-entropy."""
-    threshold: float = Field(0.5, gt=0, lt=1)
-    """Probability above which a label is given, where the task is multi-label."""
+    name: Literal["classification"] = "classification"  # pyright: ignore[reportIncompatibleVariableOverride] frozen
 
 
-@dataclass(frozen=True)
-class Labels:
-    """The labels learned from the training rows: names in sorted order, with their counts."""
-
-    names: tuple[str, ...]
-    counts: tuple[int, ...]
-
-    def index(self) -> dict[str, int]:
-        """Name to position."""
-        return {name: position for position, name in enumerate(self.names)}
-
-
-class Classification:
+class Classification(LabelTask):
     """One label a row, or several.
 
     Args:
@@ -62,193 +27,8 @@ class Classification:
 
     Options: ClassVar[type[ClassificationOptions]] = ClassificationOptions
     summary: ClassVar[str] = "one label a text, or several (`multi_label = true`)"
-
-    def __init__(self, options: ClassificationOptions) -> None:
-        self.options = options
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """What the backbone must provide: what the head needs."""
-        return HEADS.get(self.options.head).needs
-
-    @property
-    def multi_label(self) -> bool:
-        """Whether rows carry lists of labels."""
-        return self.options.multi_label
-
-    def labels(self, golds: Iterable[Any]) -> Labels:
-        """Learns the label names.
-
-        Args:
-            golds: The training rows' labels: a string each, or a list of strings each.
-
-        Returns:
-            Names sorted, with counts.
-
-        Raises:
-            DataError: Fewer than two labels.
-        """
-        counts: Counter[str] = Counter()
-        for gold in golds:
-            counts.update(gold if self.multi_label else [gold])
-        if len(counts) < (1 if self.multi_label else 2):
-            raise DataError(
-                f"the training rows have {len(counts)} label(s): {', '.join(counts) or 'none'}",
-                where="data.label",
-                expected="at least two labels",
-                remedy="check data.label and the split; one label leaves nothing to learn",
-            )
-        names = tuple(sorted(counts))
-        return Labels(names, tuple(counts[name] for name in names))
+    fields: ClassVar[tuple[str, ...]] = (FIRST,)
 
     def inputs(self, row: Mapping[str, Any]) -> list[Input]:
         """What the backbone should read of a row: its text."""
-        return [Input(row["text"])]
-
-    def targets(self, golds: Sequence[Any], labels: Labels) -> Tensor:
-        """Labels as numbers.
-
-        Args:
-            golds: One label, or a list of labels, a row; all of them learned.
-            labels: The learned labels.
-
-        Returns:
-            `(N,)` int64, or `(N, K)` float32 of zeros and ones.
-        """
-        gold = gold_array(golds, labels.index(), len(labels.names), self.multi_label)
-        return torch.from_numpy(gold.astype(np.float32) if self.multi_label else gold)
-
-    def gold(self, golds: Sequence[Any], names: Sequence[str]) -> NDArray[Any]:
-        """Labels as `(N,)` indices into `names`, or `(N, K)` bools."""
-        return gold_array(golds, {name: i for i, name in enumerate(names)}, len(names), self.multi_label)
-
-    def unseen(self, golds: Iterable[Any], labels: Labels) -> list[str]:
-        """Labels that occur in rows but were never learned, sorted."""
-        known = labels.index()
-        flat = (label for gold in golds for label in (gold if self.multi_label else [gold]))
-        return sorted({label for label in flat if label not in known})
-
-    def head(self, width: int, labels: Labels, dropout: float) -> nn.Module:
-        """A head for pooled vectors of `width` features."""
-        return HEADS.get(self.options.head)(width, len(labels.names), dropout)
-
-    def loss(self, logits: Tensor, targets: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
-        """Loss a row.
-
-        Args:
-            logits: `(B, K)`.
-            targets: As `targets` made them.
-            labels: For class weights.
-
-        Returns:
-            Total `(B,)` and weight `(B,)`; the mean loss is the ratio of their sums.
-        """
-        smoothing, gamma = self.options.label_smoothing, self.options.focal_gamma
-        if self.multi_label:
-            each = binary_cross_entropy(logits, targets, smoothing, gamma)
-            if self.options.class_weights == "balanced":
-                each = each * torch.where(targets > 0, positive_weights(labels).to(logits), torch.ones(()).to(logits))
-            return each.sum(-1), torch.ones(len(each)).to(logits)
-        total = cross_entropy(logits, targets, smoothing, gamma)
-        weight = torch.ones(len(total)).to(logits)
-        if self.options.class_weights == "balanced":
-            weight = balanced_weights(labels).to(logits)[targets]
-        return total * weight, weight
-
-    def probabilities(self, logits: Tensor, temperature: float = 1.0) -> NDArray[np.float32]:
-        """Probabilities `(B, K)` of logits `(B, K)` after dividing by the temperature (Guo et al. 2017)."""
-        scaled = logits.float() / temperature
-        return (torch.sigmoid(scaled) if self.multi_label else scaled.softmax(-1)).cpu().numpy()
-
-    def decode(
-        self, probabilities: NDArray[np.float32], labels: Labels, notices: Sequence[tuple[str, ...]]
-    ) -> list[Prediction]:
-        """Probabilities as answers.
-
-        Args:
-            probabilities: `(B, K)`.
-            labels: The learned labels.
-            notices: What happened to each row on its way.
-
-        Returns:
-            One prediction a row.
-        """
-        shown = min(SHOWN_ALTERNATIVES, probabilities.shape[1])
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :shown]
-        return [
-            self._prediction(row, best, labels.names, notice)
-            for row, best, notice in zip(probabilities, order, notices, strict=True)
-        ]
-
-    def _prediction(
-        self, row: NDArray[np.float32], best: NDArray[np.int64], names: tuple[str, ...], notices: tuple[str, ...]
-    ) -> Prediction:
-        alternatives = tuple(Alternative(names[index], float(row[index])) for index in best)
-        if not self.multi_label:
-            return Prediction(alternatives[0].label, alternatives[0].confidence, alternatives, notices, row)
-        given = [index for index in np.argsort(-row, kind="stable") if row[index] > self.options.threshold]
-        sure = float(row[given].min()) if given else float(1 - row.max())
-        return Prediction([names[index] for index in given], sure, alternatives, notices, row)
-
-    def answers(self, name: str, probabilities: NDArray[np.float32], golds: Sequence[Any], labels: Labels) -> Answers:
-        """What was answered, beside what was right.
-
-        Args:
-            name: Who answered.
-            probabilities: `(N, K)`.
-            golds: The rows' labels; some may never have been learned.
-            labels: The learned labels.
-
-        Returns:
-            The arrays; unknown labels appended with probability zero.
-        """
-        unseen = self.unseen(golds, labels)
-        names = (*labels.names, *unseen)
-        gold = self.gold(golds, names)
-        padded = np.pad(probabilities, ((0, 0), (0, len(unseen))))
-        chosen = padded > self.options.threshold if self.multi_label else padded.argmax(1)
-        return Answers(name, names, gold, padded, chosen)
-
-    def metric(self, name: str) -> tuple[str, bool]:
-        """A metric to choose on, and whether more of it is better.
-
-        Args:
-            name: A metric of the task, `loss`, or nothing for the task's first.
-
-        Returns:
-            The name and the direction.
-
-        Raises:
-            RecipeError: The task has no such metric.
-        """
-        name = name or HEADLINE[self.multi_label][0]
-        known = (*NAMES[self.multi_label], "loss")
-        if name not in known:
-            raise RecipeError(f"the task has no metric {name!r}", where="training.metric", remedy=nearest(name, known))
-        return name, HIGHER_IS_BETTER.get(name, False)
-
-    def metrics(self, answers: Answers) -> dict[str, float]:
-        """Every metric of the task, by name."""
-        return classification_metrics(answers)
-
-
-def gold_array(golds: Sequence[Any], index: Mapping[str, int], count: int, multi_label: bool) -> NDArray[Any]:
-    """Labels as `(N,)` indices or `(N, K)` bools."""
-    if not multi_label:
-        return np.asarray([index[gold] for gold in golds], dtype=np.int64)
-    result = np.zeros((len(golds), count), dtype=np.bool_)
-    for row, gold in enumerate(golds):
-        result[row, [index[label] for label in gold]] = True
-    return result
-
-
-def balanced_weights(labels: Labels) -> Tensor:
-    """`(K,)` inverse frequencies, one on average over rows (as scikit-learn's `balanced`)."""
-    counts = torch.tensor(labels.counts, dtype=torch.float32)
-    return counts.sum() / (len(counts) * counts)
-
-
-def positive_weights(labels: Labels) -> Tensor:
-    """`(K,)` weights of the positive term, the square root of inverse frequencies, at most ten."""
-    counts = torch.tensor(labels.counts, dtype=torch.float32)
-    return (counts.max() / counts).sqrt().clamp(max=10)
+        return [Input(row[FIRST])]

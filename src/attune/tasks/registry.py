@@ -2,4 +2,11 @@
 
 from attune.core.registry import Registry
 
-TASKS = Registry("task", {"classification": "attune.tasks.classification:Classification"}, "attune.tasks")
+TASKS = Registry(
+    "task",
+    {
+        "classification": "attune.tasks.classification:Classification",
+        "pair": "attune.tasks.pair:Pair",
+    },
+    "attune.tasks",
+)

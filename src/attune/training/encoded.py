@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from attune.core.texts import rows_of
 from attune.model.assemble import Model
 
 CHUNK = 2048
@@ -21,7 +22,7 @@ class Rows(Protocol):
     def __len__(self) -> int: ...
 
     def batches(self, size: int) -> Iterator[dict[str, Any]]:
-        """Columns `text` and `label` or `labels`, `size` rows at a time."""
+        """Columns with the texts that the task reads, and `label` or `labels`, `size` rows at a time."""
         ...
 
 
@@ -37,6 +38,7 @@ class Encoded:
         truncated: Rows of which the end was cut off.
         unknown: Tokens unknown to the backbone.
         words: Tokens that are not special.
+        longest: Tokens of the longest thing read.
         affected: Rows with an unknown token.
     """
 
@@ -47,6 +49,7 @@ class Encoded:
         self.truncated = 0
         self.unknown = 0
         self.words = 0
+        self.longest = 0
         self.affected = 0
 
     def __len__(self) -> int:
@@ -79,11 +82,13 @@ def encode(model: Model, table: Rows, into: Path) -> Encoded:
     lengths: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
     targets: list[torch.Tensor] = []
     counts = np.zeros(4, dtype=np.int64)
+    longest = 0
     with into.open("wb") as stream:
         for batch in table.batches(CHUNK):
-            encoding = model.encode([{"text": text} for text in batch["text"]])
+            encoding = model.encode(rows_of(batch, model.task.fields))
             stream.write(np.concatenate(encoding.ids).tobytes())
             lengths.append(np.asarray([len(row) for row in encoding.ids], dtype=np.int64))
+            longest = max(longest, encoding.longest)
             golds = batch["labels" if model.task.multi_label else "label"]
             targets.append(model.task.targets(golds, model.labels))
             unknown = encoding.unknown
@@ -91,6 +96,7 @@ def encode(model: Model, table: Rows, into: Path) -> Encoded:
     flat = np.memmap(into, dtype=np.int32, mode="r")
     result = Encoded(flat, np.cumsum(np.concatenate(lengths)), torch.cat(targets))
     result.truncated, result.unknown, result.words, result.affected = (int(value) for value in counts)
+    result.longest = longest
     return result
 
 

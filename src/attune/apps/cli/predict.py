@@ -12,9 +12,13 @@ import typer
 from attune.apps.cli.common import Json, note, rows_of, say
 
 BundlePath = Annotated[Path, typer.Argument(help="The bundle's folder.")]
-Texts = Annotated[list[str] | None, typer.Argument(help="Texts to answer; none: read lines from standard input.")]
+Texts = Annotated[
+    list[str] | None,
+    typer.Argument(help="Texts to answer; none: read lines from standard input. Pairs come from there or a file."),
+]
 Source = Annotated[str, typer.Option("--file", help="A data file to answer, of any format `train` reads.")]
 Column = Annotated[str, typer.Option("--column", help="Column of the file with the text.")]
+ColumnPair = Annotated[str, typer.Option("--column-pair", help="Column of the file with the second text of a pair.")]
 Out = Annotated[
     Path | None, typer.Option("--out", help="Where to write: .jsonl, .csv or .parquet; default standard output.")
 ]
@@ -27,6 +31,7 @@ def predict(
     texts: Texts = None,
     file: Source = "",
     column: Column = "text",
+    column_pair: ColumnPair = "text_pair",
     out: Out = None,
     strict: Strict = False,
     data_root: Root = None,
@@ -38,9 +43,10 @@ def predict(
 
     loaded = load(bundle, root=data_root)
     if file:
-        source = rows_of_file(file, Path(), column)
+        columns = {"text": column, "text_pair": column_pair}
+        source = rows_of_file(file, Path(), {field: columns[field] for field in loaded.model.task.fields})
     elif texts:
-        source = rows_of_texts(texts)
+        source = rows_of_texts(texts, loaded.model.task.fields)
     else:
         source = lines_of(sys.stdin.buffer)
     plain = bool(texts) and not as_json and out is None

@@ -21,10 +21,11 @@ BEARER = HTTPBearer(auto_error=False)
 
 
 class Row(BaseModel):
-    """One text to answer."""
+    """One text to answer, or a text and the one it is paired with."""
 
     model_config = ConfigDict(extra="ignore")
     text: str = Field(max_length=MOST_CHARACTERS)
+    text_pair: str | None = Field(None, max_length=MOST_CHARACTERS, description="Second text, for a bundle of pairs.")
 
 
 class Question(BaseModel):
@@ -32,7 +33,7 @@ class Question(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     rows: list[Row | str] = Field(
-        min_length=1, max_length=MOST_ROWS, description="Texts, or objects with the key text."
+        min_length=1, max_length=MOST_ROWS, description="Texts, or objects with the key text, and text_pair for pairs."
     )
 
 
@@ -91,7 +92,7 @@ def service(engine: Engine, key: str) -> FastAPI:
     @app.post("/v1/predict", dependencies=[Depends(allowed)])
     def predict(question: Question) -> Reply:
         """Answers one row or many."""
-        rows = [row if isinstance(row, str) else {"text": row.text} for row in question.rows]
+        rows = [row if isinstance(row, str) else row.model_dump() for row in question.rows]
         found = [Answer.model_validate(prediction.as_dict()) for prediction in engine.predict(rows)]
         return Reply(bundle=engine.bundle.digest, predictions=found)
 

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from attune.core.texts import SECOND, parts, texts_of
 from attune.data import redaction
 from attune.data.findings.record import SIDES, Collector, Finding
 from attune.data.rows import LONG
@@ -92,10 +93,11 @@ def check(tables: dict[str, Table], folder: Path) -> tuple[list[Finding], Tables
         personal: Counter[str] = Counter()
         number = 0
         for columns in table.batches():
-            for text in columns["text"]:
-                _look(SIDES.index(name), number, text, rows, personal)
-                lengths[_edge(len(text))] += 1
-                languages[script(text)] += 1
+            for text in texts_of(columns):
+                both = parts(text) if SECOND in columns else [text]
+                _look(SIDES.index(name), number, both, rows, personal)
+                lengths[_edge(sum(map(len, both)))] += 1
+                languages[script(" ".join(part[: PEEK // len(both)] for part in both))] += 1
                 number += 1
         counted.lengths[name] = {edge: lengths[edge] for edge in EDGES}
         counted.languages[name] = dict(languages.most_common())
@@ -103,12 +105,13 @@ def check(tables: dict[str, Table], folder: Path) -> tuple[list[Finding], Tables
     return _findings(rows, counted, tables), counted
 
 
-def _look(side: int, row: int, text: str, rows: dict[str, Collector], personal: Counter[str]) -> None:
-    if not text or text.isspace():
-        rows["empty"].add(side, row, "no text")
-    elif len(text) > LONG:
-        rows["very_long"].add(side, row, f"{len(text):,} characters")
-    found = redaction.find(text[:LONG])
+def _look(side: int, row: int, texts: list[str], rows: dict[str, Collector], personal: Counter[str]) -> None:
+    longest = max(map(len, texts))
+    if any(not text or text.isspace() for text in texts):
+        rows["empty"].add(side, row, "no text" if len(texts) == 1 else "a text is missing")
+    elif longest > LONG:
+        rows["very_long"].add(side, row, f"{longest:,} characters")
+    found = [one for text in texts for one in redaction.find(text[:LONG])]
     if found:
         kinds = [one.kind for one in found]
         personal.update(kinds)

@@ -41,7 +41,7 @@ def check(sample: Sample, tables: dict[str, Table], folder: Path, embed: Embed, 
         sample: Rows to look at.
         tables: The splits.
         folder: For references.
-        embed: Features `(N, D)` of `N` texts.
+        embed: Features `(N, D)` of `N` texts, the two of a pair joined.
         seed: Of the folds.
 
     Returns:

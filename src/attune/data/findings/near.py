@@ -8,6 +8,7 @@ import xxhash
 from datasketch import MinHash, MinHashLSH
 from rapidfuzz import fuzz
 
+from attune.core.texts import displayed, each, parts, text_of
 from attune.data.external import normalised
 from attune.data.findings.record import SIDES, Collector, Finding
 from attune.data.findings.sample import Sample
@@ -25,6 +26,9 @@ SHORTEST = 12
 
 def check(sample: Sample, tables: dict[str, Table], folder: Path, seed: int) -> list[Finding]:
     """Looks for texts that are nearly the same; equal ones are found elsewhere, over all rows.
+
+    A pair is nearly another where each of its texts is nearly the other's: inference rows share a premise and are no
+    copies.
 
     Args:
         sample: Rows to compare.
@@ -48,7 +52,7 @@ def check(sample: Sample, tables: dict[str, Table], folder: Path, seed: int) -> 
 def _pairs(sample: Sample, seed: int) -> list[tuple[int, int, float]]:
     """Each row with its most similar one: held-out rows look at train first, train rows at earlier rows."""
     index = MinHashLSH(threshold=LIKELY, num_perm=PERMUTATIONS)
-    texts = [normalised(text[:LONGEST]) for text in sample.texts]
+    texts = [each(lambda part: normalised(part[:LONGEST]), text) for text in sample.texts]
     seen: dict[str, int] = {}
     found: list[tuple[int, int, float]] = []
     empty = MinHash(num_perm=PERMUTATIONS, seed=seed + 1, hashfunc=int)
@@ -59,12 +63,16 @@ def _pairs(sample: Sample, seed: int) -> list[tuple[int, int, float]]:
         sketch.update_batch(_pieces(text))
         close = [int(str(key)) for key in index.query(sketch)][:50]
         index.insert(str(row), sketch, check_duplication=False)
-        best = max(
-            ((fuzz.ratio(text, texts[other], score_cutoff=SIMILAR), -other) for other in close), default=(0.0, 0)
-        )
+        best = max(((_similarity(text, texts[other]), -other) for other in close), default=(0.0, 0))
         if best[0] >= SIMILAR:
             found.append((row, -best[1], best[0]))
     return found
+
+
+def _similarity(text: str, other: str) -> float:
+    """Edit similarity in per cent; of a pair that of its less similar texts. Below `SIMILAR` it is 0."""
+    both = zip(parts(text), parts(other), strict=False)
+    return min(fuzz.ratio(one, another, score_cutoff=SIMILAR) for one, another in both)
 
 
 def _pieces(text: str) -> list[int]:
@@ -113,5 +121,7 @@ def _explained(rows: Collector, tables: dict[str, Table]) -> list[dict[str, obje
     for row in shown:
         said, side, number = row["detail"].split("|")
         other = tables[SIDES[int(side)]].rows(int(number), int(number) + 1)[0]
-        row["detail"] = f"{said} as {SIDES[int(side)]}, {other['file']}:{other['line']}: {other['text'][:120]}"
+        row["detail"] = (
+            f"{said} as {SIDES[int(side)]}, {other['file']}:{other['line']}: {displayed(text_of(other), 120)}"
+        )
     return shown

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from attune.core.texts import displayed, text_of
 from attune.data.splits import Splits
 from attune.data.table import Table
 
@@ -152,7 +153,6 @@ def example(tables: dict[str, Table], side: int, row: int, detail: str = "") -> 
         `file`, `line`, `id`, `split`, `label`, `text` (an excerpt) and `detail`.
     """
     found = tables[SIDES[side]].rows(row, row + 1)[0]
-    text = found["text"] if len(found["text"]) <= EXCERPT else found["text"][:EXCERPT] + "…"
     label = found.get("label", found.get("labels"))
     shown = label if isinstance(label, str) else ", ".join(label or ())
     return {
@@ -161,6 +161,6 @@ def example(tables: dict[str, Table], side: int, row: int, detail: str = "") -> 
         "id": found["id"],
         "split": SIDES[side],
         "label": shown,
-        "text": text,
+        "text": displayed(text_of(found), EXCERPT),
         "detail": detail,
     }

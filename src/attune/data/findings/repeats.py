@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from attune.data.external import HashSort, Records, keys, normalised
+from attune.data.external import HashSort, Records, contents, keys
 from attune.data.findings.record import SIDES, TRAIN, Collector, Finding
 from attune.data.table import Table
 
@@ -69,7 +69,7 @@ def _resolved(rows: list[dict[str, Any]], tables: dict[str, Table]) -> list[dict
 
 
 def check(tables: dict[str, Table], folder: Path, *, max_contradictory: float) -> list[Finding]:
-    """Looks for equal texts; case, spaces and full-width forms make no difference.
+    """Looks for equal texts, or equal pairs of texts; case, spaces and full-width forms make no difference.
 
     Args:
         tables: The splits.
@@ -102,7 +102,7 @@ def _hash(table: Table, side: int, order: HashSort) -> None:
         count = len(columns["id"])
         labels = columns.get("labels") or columns.get("label") or [""] * count
         joined = ["\x1f".join(sorted(label)) if isinstance(label, list) else label for label in labels]
-        hashes = keys([normalised(text) for text in columns["text"]])
+        hashes = keys(contents(columns))
         hashes[(hashes == EMPTY).all(axis=1)] = 0
         order.add(hashes, side=side, row=np.arange(start, start + count), label=keys(joined)[:, 0])
         start += count

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attune.core.texts import each, text_of
 from attune.data.table import Table
 
 
@@ -18,7 +19,7 @@ class Sample:
     Attributes:
         sides: `(N,)` split number of each row.
         rows: `(N,)` number in that split's table.
-        texts: `N` texts.
+        texts: `N` texts, the two of a pair joined.
         labels: `N` labels, or lists of labels.
         total: Rows there are in all.
     """
@@ -69,7 +70,7 @@ def draw(tables: dict[str, Table], size: int, seed: int, longest: int = 20_000) 
         rows.append(mine)
         for part in np.array_split(mine, max(len(mine) // 2000, 1)):
             for row in tables[name].select(part):
-                texts.append(row["text"][:longest])
+                texts.append(each(lambda text: text[:longest], text_of(row)))
                 labels.append(row["labels"] if tables[name].multi_label else row["label"])
     if not texts:
         return Sample(np.empty(0, np.uint8), np.empty(0, np.int64), [], [], total)

@@ -21,7 +21,7 @@ def check(
         sample: Rows to look at.
         tables: The splits.
         folder: For references.
-        count: Tokens of each of some texts, uncut.
+        count: Tokens of each of some texts, uncut; of a pair of texts, of the longest thing read.
         max_length: Tokens the backbone reads.
 
     Returns:

@@ -1,0 +1,63 @@
+"""The script that goes with an exported encoder whose family has no stock class that pools by mean."""
+
+from __future__ import annotations
+
+from string import Template
+
+SCRIPT = Template('''"""Answers $what; needs only torch, transformers and safetensors. Made by attune."""
+import json, sys
+from pathlib import Path
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoTokenizer
+
+here = Path(__file__).parent
+settings = json.loads((here / "head.json").read_text(encoding="utf-8"))
+tokenizer, model = AutoTokenizer.from_pretrained(here), AutoModel.from_pretrained(here).eval()
+head = load_file(here / "head.safetensors")
+
+def pooled(*texts):
+    batch = tokenizer(*texts, padding=True, truncation=True, max_length=settings["max_length"], return_tensors="pt")
+    inputs = {name: batch[name] for name in settings["inputs"]}
+    mask = inputs["attention_mask"].unsqueeze(-1).float()
+    return (model(**inputs).last_hidden_state * mask).sum(1) / mask.sum(1)
+
+@torch.inference_mode()
+def probabilities(rows):
+    $features
+    logits = features @ head["weight"].T + head["bias"]
+    return logits.sigmoid() if settings["multi_label"] else logits.softmax(-1)
+
+if __name__ == "__main__":
+    rows = [$row for line in sys.stdin if line.strip()]
+    for start in range(0, len(rows), 32):
+        for row in probabilities(rows[start : start + 32]):
+            above = (row > settings["threshold"]).nonzero().flatten().tolist()
+            given = above if settings["multi_label"] else [int(row.argmax())]
+            print(json.dumps([settings["labels"][index] for index in given], ensure_ascii=False))
+''')
+TEXT = {"what": "texts", "row": 'line.rstrip("\\n")', "features": "features = pooled(rows)"}
+PAIR = {"what": "pairs of texts (JSON lines with text and text_pair)", "row": "json.loads(line)"}
+TOGETHER = 'features = pooled([row["text"] for row in rows], [row["text_pair"] for row in rows])'
+APART = """first, second = pooled([row["text"] for row in rows]), pooled([row["text_pair"] for row in rows])
+    features = torch.cat([first, second, (first - second).abs(), first * second], dim=-1)"""
+
+
+def script(texts: int, pieces: int) -> str:
+    """The script's text.
+
+    Args:
+        texts: Texts a row has, one or two.
+        pieces: Sequences that are read of a row; as many as texts where each is read on its own.
+
+    Returns:
+        Python that imports only torch, transformers and safetensors.
+    """
+    if texts == 1:
+        return SCRIPT.substitute(TEXT)
+    return SCRIPT.substitute(PAIR, features=TOGETHER if pieces == 1 else APART)
+
+
+def needed(texts: int, pieces: int, typed: bool) -> list[str]:
+    """What of a tokenizer's output the network is given: token types where two texts share a sequence."""
+    return ["input_ids", "attention_mask"] + ["token_type_ids"] * (typed and texts > pieces)
