@@ -36,7 +36,7 @@ class LoraOptions(Options):
     dora: bool = False
     """Learn the length of every weight row apart from its direction (DoRA); slower, a little better at low rank."""
     init: Literal["zero", "pissa", "olora"] = "zero"
-    """Where the updates begin: at zero, at the weights' principal components (PiSSA), or at their QR factors (OLoRA)."""
+    """Where the updates begin: at zero, at the weight's principal components (PiSSA), or at its QR factors (OLoRA)."""
 
 
 class Lora(Method):
@@ -118,19 +118,15 @@ class Lora(Method):
 
     def _start_from(self, backbone: Tunable, started: dict[str, Tensor]) -> None:
         """Takes the saved start out of the weights in place of this machine's, which may differ by rounding or sign."""
-        for name, down in started.items():
-            up_name = name.replace(DOWN, UP)
-            if (
-                DOWN not in name
-                or torch.equal(down, self.started[name])
-                and torch.equal(started[up_name], self.started[up_name])
-            ):
+        for down in [name for name in started if DOWN in name]:
+            up = down.replace(DOWN, UP)
+            if all(torch.equal(started[name], self.started[name]) for name in (down, up)):
                 continue
-            module: Any = backbone.network.get_submodule(name.split(DOWN)[0])
-            weight, scale = module.base_layer.weight, module.scaling[layout.ADAPTER]
-            here = self.started[up_name] @ self.started[name]
+            module: Any = backbone.network.get_submodule(down.split(DOWN)[0])
+            change = self.started[up] @ self.started[down] - started[up] @ started[down]
+            weight = module.base_layer.weight
             with torch.no_grad():
-                weight.add_((scale * (here - started[up_name] @ down)).to(weight.device))
+                weight.add_((module.scaling[layout.ADAPTER] * change).to(weight.device))
         self.started = started
 
 
