@@ -55,6 +55,7 @@ def test_mean_pooling_has_a_script(workshop: Workshop, tmp_path, method, several
     assert [sorted(row) for row in found] == wanted
 
 
+@pytest.mark.filterwarnings("ignore:The following rank_pattern keys did not match:RuntimeWarning")  # peft of its own
 @pytest.mark.parametrize("method", ADAPTERS)
 def test_an_adapter_loads_by_plain_peft(workshop: Workshop, tmp_path, method):
     bundle = load(workshop.bundle(method).path, root=workshop.root)

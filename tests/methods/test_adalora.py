@@ -15,6 +15,8 @@ from support.cells import digest, run, shake
 OPTIONS = {"target_rank": 2, "initial_rank": 4, "interval": 1, "warm_share": 0.2, "final_share": 0.3}
 TRAINING = {"epochs": 5, "batch_size": 4}
 MAPS = 2 * 6
+OWN_WARNING = "ignore:The following rank_pattern keys did not match:RuntimeWarning"
+"""peft warns so of every AdaLoRA adapter that it has made smaller, and then reads it rightly."""
 
 
 def kept(model):
@@ -40,10 +42,10 @@ def test_a_run_too_short_to_learn_what_matters_keeps_every_rank(make, tmp_path):
     assert kept(on.model) == 4 * MAPS
 
 
-@pytest.mark.parametrize("at", [3, 8])
+@pytest.mark.parametrize("at", [4, 8])
 def test_a_stopped_run_goes_on_with_its_importances(make, tmp_path, monkeypatch, at):
     def trained(name, stop=0):
-        on = make("adalora", training=TRAINING, **OPTIONS)
+        on = make("adalora", training={**TRAINING, "learning_rate": 0.05}, **OPTIONS)
         steps = []
         run(on, tmp_path / name, listeners=(lambda e: steps.append(e["event"] == "step"),),
             stopping=lambda: "a test" if sum(steps) == stop else "")  # fmt: skip
@@ -55,13 +57,14 @@ def test_a_stopped_run_goes_on_with_its_importances(make, tmp_path, monkeypatch,
             trained(name, stop=at)
     assert trained("resumed") == whole
     monkeypatch.setattr(AdaLora, "resume", lambda self, backbone, progress: None)
-    if at == 3:
+    if at == 4:
         assert trained("forgetful") != whole
     else:
         with pytest.raises(AttributeError):  # the budget is spent, and nobody knows on what
             trained("forgetful")
 
 
+@pytest.mark.filterwarnings(OWN_WARNING)
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_plain_peft_reads_the_smaller_adapter(make, features, tmp_path, dropout):
     on = make("adalora", training=TRAINING, dropout=dropout, **OPTIONS)
@@ -87,6 +90,7 @@ def test_plain_peft_reads_the_smaller_adapter(make, features, tmp_path, dropout)
     assert json.loads((tmp_path / "two" / CONFIG).read_text())["init_r"] == 4
 
 
+@pytest.mark.filterwarnings(OWN_WARNING)
 def test_weights_of_an_earlier_epoch_are_not_cut_by_a_later_budget(make, features, tmp_path):
     on = make("adalora", training=TRAINING, **OPTIONS)
     run(on, tmp_path / "run")
