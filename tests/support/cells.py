@@ -33,7 +33,7 @@ ACCUMULATED = 1e-6
 METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "adalora": {
         "adalora": {"target_rank": 3, "initial_rank": 4, "interval": 1, "warm_share": 0.0, "final_share": 0.25},
-        "adalora-attention": {"target_rank": 2, "initial_rank": 3, "targets": "attention", "interval": 2},
+        "adalora-attention": {"target_rank": 1, "initial_rank": 2, "targets": "attention", "interval": 2},
     },
     "frozen": {"frozen-0": {"trainable_layers": 0}, "frozen-1": {"trainable_layers": 1}},
     "full": {"full": {}},
@@ -43,7 +43,7 @@ METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "lora-dora-rslora": {"rank": 4, "dora": True, "rslora": True},
         "lora-pissa": {"rank": 4, "init": "pissa"},
         "lora-pissa-dora": {"rank": 4, "init": "pissa", "dora": True},
-        "lora-olora-rslora": {"rank": 4, "init": "olora", "rslora": True},
+        "lora-olora-rslora": {"rank": 4, "init": "olora", "rslora": True, "alpha": 4.0},
     },
 }
 """Method to its variants; a method that is not here has one, with its defaults."""
