@@ -11,11 +11,14 @@ from peft import PeftModel
 from transformers import AutoModel, pipeline
 
 from attune.compression.export import to_peft, to_transformers
+from attune.errors import UnsupportedError
 from attune.model.bundle import load
 from support.bundles import Workshop, made_up
 
 TEXTS = [row["text"] for row in made_up(50, seed=3)]
 CASES = [(method, several) for method in ("lora", "full") for several in (False, True)]
+CASES += [(method, False) for method in ("pissa", "olora", "ia3", "adalora", "bias")]
+ADAPTERS = ("lora", "pissa", "olora", "ia3", "adalora")
 
 
 @pytest.mark.parametrize(("method", "several"), CASES)
@@ -52,14 +55,24 @@ def test_mean_pooling_has_a_script(workshop: Workshop, tmp_path, method, several
     assert [sorted(row) for row in found] == wanted
 
 
-def test_an_adapter_loads_by_plain_peft(workshop: Workshop, tmp_path):
-    bundle = workshop.bundle("lora")
+@pytest.mark.filterwarnings("ignore:The following rank_pattern keys did not match:RuntimeWarning")  # peft of its own
+@pytest.mark.parametrize("method", ADAPTERS)
+def test_an_adapter_loads_by_plain_peft(workshop: Workshop, tmp_path, method):
+    bundle = load(workshop.bundle(method).path, root=workshop.root)
     to_peft(bundle, tmp_path / "out")
-    plain = PeftModel.from_pretrained(AutoModel.from_pretrained(workshop.root / "tiny"), str(tmp_path / "out")).eval()
-    ids = bundle.model.encode([{"text": text} for text in TEXTS]).ids
-    inputs = bundle.model.collate(ids)
+    published = AutoModel.from_pretrained(workshop.root / "tiny").eval()
+    inputs = bundle.model.collate(bundle.model.encode([{"text": text} for text in TEXTS]).ids)
     with torch.inference_mode():
         ours = bundle.model.backbone.network(**inputs).last_hidden_state
-        theirs = plain(**inputs).last_hidden_state
-    torch.testing.assert_close(ours, theirs)
+        untuned = published(**inputs).last_hidden_state
+        theirs = PeftModel.from_pretrained(published, str(tmp_path / "out")).eval()(**inputs).last_hidden_state
+    torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=0)
+    assert (ours - untuned).abs().max() > 1e-3, "the adapter changes nothing, so nothing is tried"
     assert json.loads((tmp_path / "out" / "labels.json").read_text()) == bundle.labels
+
+
+def test_a_method_without_a_peft_layout_is_refused(workshop: Workshop, tmp_path):
+    with pytest.raises(UnsupportedError, match="method bias has no PEFT layout") as caught:
+        to_peft(workshop.bundle("bias"), tmp_path / "out")
+    assert "lora, adalora or ia3" in caught.value.expected
+    assert not (tmp_path / "out").exists()

@@ -123,6 +123,11 @@ METHODS: dict[str, dict[str, Any]] = {
     "full": {"name": "full"},
     "frozen": {"name": "frozen"},
     "lora": {"name": "lora", "rank": 4},
+    "pissa": {"name": "lora", "rank": 4, "init": "pissa", "dora": True},
+    "olora": {"name": "lora", "rank": 4, "init": "olora", "rslora": True},
+    "ia3": {"name": "ia3"},
+    "adalora": {"name": "adalora", "target_rank": 2, "initial_rank": 3, "interval": 1},
+    "bias": {"name": "bias"},
 }
 
 

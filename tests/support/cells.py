@@ -32,9 +32,20 @@ ACCUMULATED = 1e-6
 """Of parameters after accumulated against whole batches, and of probabilities in another process."""
 
 METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "adalora": {
+        "adalora": {"target_rank": 3, "initial_rank": 4, "interval": 1, "warm_share": 0.0, "final_share": 0.25},
+        "adalora-attention": {"target_rank": 1, "initial_rank": 2, "targets": "attention", "interval": 2},
+    },
     "frozen": {"frozen-0": {"trainable_layers": 0}, "frozen-1": {"trainable_layers": 1}},
     "full": {"full": {}},
-    "lora": {"lora-all": {"rank": 4}, "lora-attention": {"rank": 2, "targets": "attention"}},
+    "lora": {
+        "lora-all": {"rank": 4},
+        "lora-attention": {"rank": 2, "targets": "attention"},
+        "lora-dora-rslora": {"rank": 4, "dora": True, "rslora": True},
+        "lora-pissa": {"rank": 4, "init": "pissa"},
+        "lora-pissa-dora": {"rank": 4, "init": "pissa", "dora": True},
+        "lora-olora-rslora": {"rank": 4, "init": "olora", "rslora": True, "alpha": 4.0},
+    },
 }
 """Method to its variants; a method that is not here has one, with its defaults."""
 TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"pair": {"cross": {}, "bi": {"encoder": "bi"}}}
@@ -104,12 +115,18 @@ def refused() -> list[tuple[Cell, str]]:
     return [(cell, reason) for cell in cells() if (reason := why_not(cell))]
 
 
+def lacking(family: str, method: str, kind: str) -> frozenset[str]:
+    """What a method needs and a kind of tiny model does not have, though its family does."""
+    return AXES["method"].get(method).needs & AXES["backbone"].get(family).lacks(CONFIGS[kind](100))
+
+
 def every() -> list[Variant]:
-    """Every variant of every supported cell."""
+    """Every variant of every supported cell, on every kind that has what the method needs."""
     found: list[Variant] = []
     for cell in supported():
+        kinds = [kind for kind in KINDS[cell.family] if not lacking(cell.family, cell.method, kind)]
         for kind, pooling, tuned, many, asked in product(
-            KINDS[cell.family],
+            kinds,
             POOLINGS,
             METHODS.get(cell.method, {cell.method: {}}),
             (False, True),
@@ -268,14 +285,18 @@ def should_move(variant: Variant, model: Model, name: str) -> bool:
     bare = name.removeprefix("base_model.model.").replace(".base_layer.", ".")
     if bare in model.backbone.fresh:
         return True
-    if variant.method == "lora":
-        return "lora_" in name and (variant.tuned != "lora-attention" or "att" in bare.lower())
+    if variant.method in ("lora", "adalora"):
+        return "lora_" in name and (not variant.tuned.endswith("-attention") or "att" in bare.lower())
+    if variant.method == "ia3":
+        return ".ia3_l." in name
     if variant.pooling == "mean" and ".pooler." in f".{bare}":
         return False
     if variant.tuned == "frozen-1":
         top = f"{model.backbone.layers_path}.{model.backbone.layers_count - 1}."
         above = model.backbone.layers_path not in bare and "embed" not in bare
         return top in bare or above
+    if variant.method == "bias":
+        return bare.endswith(".bias") and "embed" not in bare
     return variant.method == "full"
 
 
@@ -306,7 +327,7 @@ def merge_agrees(variant: Variant, root: Path, scratch: Path) -> None:
     before = on.model.logits(ids)
     assert np.abs(before - untouched).max() > 20 * TOLERANCE, "the shake changed nothing, so nothing is tried"
     on.model.method.merge(on.model.backbone)
-    left = [name for name, _ in on.model.backbone.network.named_parameters() if "lora_" in name]
+    left = [name for name, _ in on.model.backbone.network.named_parameters() if "lora_" in name or "ia3_" in name]
     assert not left, f"still there after the merge: {left[:4]}"
     np.testing.assert_allclose(on.model.logits(ids), before, atol=TOLERANCE, rtol=0)
 
@@ -355,7 +376,9 @@ def accumulation_agrees(variant: Variant, root: Path, scratch: Path) -> None:
 
 def impossible(variant: Variant) -> Recipe | None:
     """The variant's recipe with a method option that its backbone cannot satisfy."""
-    options = {"frozen": {"trainable_layers": 99}, "lora": {"rank": 999}}.get(variant.method)
+    options = {
+        "adalora": {"initial_rank": 999}, "frozen": {"trainable_layers": 99}, "lora": {"rank": 999},
+    }.get(variant.method)  # fmt: skip
     return variant.recipe().having("method", **options) if options else None
 
 

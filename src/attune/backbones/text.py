@@ -90,7 +90,7 @@ class Text(nn.Module):
     """
 
     Options: ClassVar[type[TextOptions]] = TextOptions
-    provides: ClassVar[frozenset[str]] = frozenset({"tokens", "pooled", "linear_layers", "pairs"})
+    provides: ClassVar[frozenset[str]] = frozenset({"tokens", "pooled", "linear_layers", "bias_terms", "pairs"})
     summary: ClassVar[str] = "encoders: BERT, RoBERTa, ModernBERT, DistilBERT, ELECTRA and their like"
 
     def __init__(
@@ -130,6 +130,22 @@ class Text(nn.Module):
             self.width = int(config.hidden_size)
             self.fresh = frozenset()
         self.layers_path, self.layers_count = find_layers(network, config)
+
+    @staticmethod
+    def lacks(config: Any) -> frozenset[str]:
+        """What the family provides and a network of this config does not, told from its parameters without weights.
+
+        Args:
+            config: The checkpoint's config.
+
+        Returns:
+            A part of `provides`.
+        """
+        with torch.device("meta"):
+            network = AutoModel.from_config(config)
+        path, _ = find_layers(network, config)
+        inner = [name for name, _ in network.get_submodule(path).named_parameters()]
+        return frozenset() if any(name.endswith(".bias") for name in inner) else frozenset({"bias_terms"})
 
     @property
     def limit(self) -> int:

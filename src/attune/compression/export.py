@@ -125,7 +125,7 @@ def to_peft(bundle: Bundle, out: Path) -> str:
         raise UnsupportedError(
             f"method {bundle.manifest.method} has no PEFT layout",
             where=str(bundle.path),
-            expected="a bundle tuned with lora",
+            expected="a bundle tuned with lora, adalora or ia3",
             remedy="export it with --format transformers",
         )
     with whole_folder(out) as folder:

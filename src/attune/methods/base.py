@@ -46,6 +46,8 @@ class Method(ABC):
     Options: ClassVar[type[Options]]
     needs: ClassVar[frozenset[str]] = frozenset()
     summary: ClassVar[str] = ""
+    decays: ClassVar[bool] = True
+    """Whether weight decay suits what moves in the backbone; not where its neutral value is other than 0."""
     rate: ClassVar[float] = 5e-5
     head_rate: ClassVar[float] = 1e-3
 
@@ -65,6 +67,30 @@ class Method(ABC):
         """Layers, counted from the embeddings as 1, whose features stay the same all run; L + 1 means all of it."""
         del backbone
         return 0
+
+    def after_backward(self, backbone: Tunable, step: int, steps: int) -> None:
+        """Called once an optimiser step, after it, with the step's gradients still there.
+
+        Args:
+            backbone: The backbone that was stepped.
+            step: Optimiser steps done, this one included.
+            steps: Optimiser steps of the whole run.
+        """
+        del backbone, step, steps
+
+    def penalty(self, backbone: Tunable) -> torch.Tensor:
+        """What is added to the mean loss of every optimiser step: a scalar; without a gradient it adds nothing."""
+        del backbone
+        return torch.zeros(())
+
+    def progress(self, backbone: Tunable) -> dict[str, torch.Tensor]:
+        """What a resume needs besides the parameters that move, by name."""
+        del backbone
+        return {}
+
+    def resume(self, backbone: Tunable, progress: dict[str, torch.Tensor]) -> None:
+        """Puts back what `progress` told, into a backbone to which `apply` was done."""
+        del backbone, progress
 
     def merge(self, backbone: Tunable) -> None:
         """Folds what was inserted into the backbone's own weights, in place."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import warnings
+import math
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
+import torch
+from peft import LoraConfig
 from pydantic import Field
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import load_file
+from torch import Tensor
 
 from attune.core.recipe import Options
-from attune.errors import BundleError
-from attune.methods.base import Method, Tunable, moved, restore, sort_json
+from attune.methods import peft_layout as layout
+from attune.methods.base import Method, Tunable
 
-FRESH = "fresh.safetensors"
+DOWN, UP = ".lora_A.", ".lora_B."
 
 
 class LoraOptions(Options):
@@ -31,10 +31,25 @@ class LoraOptions(Options):
     """Dropout probability before the update."""
     targets: Literal["all", "attention"] = "all"
     """Which linear maps of each layer: all of them, or those of attention."""
+    rslora: bool = False
+    """Multiply by alpha / √rank instead, so that a high rank learns as fast as a low one (rsLoRA)."""
+    dora: bool = False
+    """Learn the length of every weight row apart from its direction (DoRA); slower, a little better at low rank."""
+    init: Literal["zero", "pissa", "olora"] = "zero"
+    """Where the updates begin: at zero, at the weight's principal components (PiSSA), or at its QR factors (OLoRA)."""
 
 
 class Lora(Method):
-    """Moves low-rank updates; the published weights stay."""
+    """Moves low-rank updates; the published weights stay.
+
+    rsLoRA is Kalajdzievski 2023, DoRA Liu et al. 2024, PiSSA Meng et al. 2024, OLoRA Büyükakyüz 2024; all by peft.
+
+    PiSSA and OLoRA take the updates' start out of the weights. What is saved is relative to the published weights all
+    the same: W - s·B₀A₀ + s·BA = W + s·[B, -B₀][A; A₀] is ordinary LoRA of twice the rank.
+
+    Args:
+        options: Validated options.
+    """
 
     Options: ClassVar[type[Options]] = LoraOptions
     needs: ClassVar[frozenset[str]] = frozenset({"linear_layers"})
@@ -42,82 +57,80 @@ class Lora(Method):
     rate: ClassVar[float] = 1e-3
     head_rate: ClassVar[float] = 1e-3
 
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self.started: dict[str, Tensor] = {}
+        """The updates that were taken out of the weights, by name; empty where they began at zero."""
+
     def why_not(self, layers: int, width: int) -> str:
         """Refuses a rank that is no longer low."""
         del layers
-        if self.options.rank > width:
-            return (
-                f"lora with rank = {self.options.rank} is above the backbone's width of {width}; "
-                f"use a rank of at most {width}, or full"
-            )
-        return ""
+        return layout.too_wide("lora", "rank", self.options.rank, width)
 
     def apply(self, backbone: Tunable) -> None:
         """Wraps the network in a `PeftModel`."""
-        fresh = backbone.fresh
         config = LoraConfig(
             r=self.options.rank,
             lora_alpha=self.options.alpha,  # pyright: ignore[reportArgumentType] peft annotates int and computes with floats
             lora_dropout=self.options.dropout,
-            target_modules=targets(backbone, self.options.targets),
+            target_modules=layout.pattern(backbone, layout.linear_maps(backbone, self.options.targets)),
             bias="none",
+            use_rslora=self.options.rslora,
+            use_dora=self.options.dora,
+            init_lora_weights=True if self.options.init == "zero" else self.options.init,
         )
-        with warnings.catch_warnings():  # transformers warns of a name of its own that peft still reads
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-            backbone.network = get_peft_model(backbone.network, config)
-        for name, parameter in backbone.network.named_parameters():
-            if plain(name) in fresh:
-                parameter.requires_grad_(True)
+        layout.wrap(backbone, config)
+        if self.options.init != "zero":
+            self.started = {name: value.clone() for name, value in updates(backbone).items()}
 
     def merge(self, backbone: Tunable) -> None:
         """Adds the updates to the published weights."""
-        network: PeftModel = backbone.network
-        backbone.network = network.merge_and_unload()  # pyright: ignore[reportCallIssue]
+        layout.merge(backbone)
 
     def save(self, backbone: Tunable, folder: Path, published: str) -> None:
-        """Writes PEFT's own layout, and beside it what the published checkpoint does not hold."""
-        network: PeftModel = backbone.network
-        network.peft_config["default"].base_model_name_or_path = published
-        network.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
-        (folder / "README.md").unlink(missing_ok=True)
-        sort_json(folder / "adapter_config.json", base_model_name_or_path=published, inference_mode=True)
-        fresh = {name: value for name, value in moved(backbone).items() if plain(name) in backbone.fresh}
-        if fresh:
-            save_file(fresh, folder / FRESH)
+        """Writes PEFT's own layout, relative to the published weights."""
+        if not self.started:
+            layout.save(backbone, folder, published)
+            return
+        # peft has a conversion of its own, which inserts a second adapter for it and loses DoRA's lengths
+        tensors: dict[str, Tensor] = {**backbone.network.state_dict()}
+        for name, start in self.started.items():
+            start = start.to(tensors[name].device)
+            tensors[name] = torch.cat((tensors[name], start)) if DOWN in name else torch.cat((tensors[name], -start), 1)
+        alpha = self.options.alpha * (math.sqrt(2) if self.options.rslora else 2)
+        changes = {"r": 2 * self.options.rank, "lora_alpha": alpha, "init_lora_weights": True}
+        layout.save(backbone, folder, published, tensors=tensors, **changes)
 
     def load(self, backbone: Tunable, folder: Path) -> None:
         """Restores PEFT's layout."""
-        path = folder / "adapter_model.safetensors"
-        result: Any = set_peft_model_state_dict(backbone.network, load_file(path))
-        if result.unexpected_keys:
-            raise BundleError(
-                f"holds tensors the adapter has no place for: {', '.join(result.unexpected_keys[:5])}",
-                where=str(path),
-                remedy="use the recipe and the backbone it was made with",
-            )
-        if (folder / FRESH).is_file():
-            fresh = load_file(folder / FRESH)
-            restore(backbone, {**moved(backbone), **fresh}, str(folder / FRESH))
+        if not self.started:
+            layout.load(backbone, folder)
+            return
+        tensors = load_file(folder / layout.WEIGHTS)
+        started: dict[str, Tensor] = {}
+        for name in [name for name in tensors if DOWN in name or UP in name]:
+            halves = tensors[name].chunk(2, 0 if DOWN in name else 1)
+            tensors[name] = halves[0].contiguous()
+            owner = name.removesuffix("weight") + f"{layout.ADAPTER}.weight"
+            started[owner] = halves[1].contiguous() if DOWN in name else -halves[1].contiguous()
+        layout.load(backbone, folder, tensors)
+        self._start_from(backbone, started)
+
+    def _start_from(self, backbone: Tunable, started: dict[str, Tensor]) -> None:
+        """Takes the saved start out of the weights in place of this machine's, which may differ by rounding or sign."""
+        for down in [name for name in started if DOWN in name]:
+            up = down.replace(DOWN, UP)
+            if all(torch.equal(started[name], self.started[name]) for name in (down, up)):
+                continue
+            module: Any = backbone.network.get_submodule(down.split(DOWN)[0])
+            change = self.started[up] @ self.started[down] - started[up] @ started[down]
+            weight = module.base_layer.weight
+            with torch.no_grad():
+                weight.add_((module.scaling[layout.ADAPTER] * change).to(weight.device))
+        self.started = started
 
 
-def plain(name: str) -> str:
-    """A parameter's name before PEFT wrapped it."""
-    return name.removeprefix("base_model.model.").replace(".base_layer.", ".")
-
-
-def targets(backbone: Tunable, which: str) -> str:
-    """A pattern for the linear maps of the layers.
-
-    Args:
-        backbone: For the path of its layers.
-        which: `all` or `attention`.
-
-    Returns:
-        A regular expression that PEFT matches against module names.
-    """
-    stack = backbone.network.get_submodule(backbone.layers_path)
-    names = {name.split(".", 1)[1] for name, module in stack.named_modules() if isinstance(module, nn.Linear)}
-    if which == "attention":
-        names = {name for name in names if "att" in name.lower()}
-    listed = "|".join(re.escape(name) for name in sorted(names))
-    return rf"(.*\.)?{re.escape(backbone.layers_path)}\.\d+\.({listed})"
+def updates(backbone: Tunable) -> dict[str, Tensor]:
+    """Both factors of every update, by name."""
+    state: dict[str, Tensor] = backbone.network.state_dict()
+    return {name: value for name, value in state.items() if DOWN in name or UP in name}

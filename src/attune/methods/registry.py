@@ -5,8 +5,11 @@ from attune.core.registry import Registry
 METHODS = Registry(
     "method",
     {
+        "adalora": "attune.methods.adalora:AdaLora",
+        "bias": "attune.methods.bias:Bias",
         "frozen": "attune.methods.frozen:Frozen",
         "full": "attune.methods.full:Full",
+        "ia3": "attune.methods.ia3:Ia3",
         "lora": "attune.methods.lora:Lora",
     },
     "attune.methods",

@@ -120,25 +120,49 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             expected=f"{options.sha256}, as in the recipe",
             remedy="use the checkpoint the recipe was resolved with, or delete backbone.sha256",
         )
-    layers, width = dimensions(checkpoint)
     if len(task.fields) > task.pieces() and not reads_pairs(checkpoint.folder):
         raise UnsupportedError(
             "its tokenizer puts nothing between two texts", where=f"[backbone] {options.name}",
             expected="a tokenizer whose post-processor has a template for pairs",
             remedy="set task.encoder = \"bi\", or use another backbone",
         )  # fmt: skip
+    config = config_of(checkpoint)
     method: Any = METHODS.get(cell.method)(recipe.method)
-    reason = method.why_not(layers, width)
+    reason = missing_here(cell, checkpoint.name, config) or method.why_not(*dimensions(config))
     if reason:
         raise UnsupportedError(reason, where=f"[method] {cell.method} on {options.name}", remedy="change [method]")
     return checkpoint
 
 
-def dimensions(checkpoint: Checkpoint) -> tuple[int, int]:
-    """Layers and width of a checkpoint, from its config alone."""
+def missing_here(cell: Cell, name: str, config: Any) -> str:
+    """What a method needs, its family provides and this checkpoint's network does not; empty where nothing is."""
+    lacks = BACKBONES.get(cell.family).lacks(config)
+    missing = sorted(METHODS.get(cell.method).needs & lacks)
+    if not missing:
+        return ""
+    fits = ", ".join(other for other in METHODS.names() if not METHODS.get(other).needs & lacks)
+    return (
+        f"method {cell.method} needs {', '.join(missing)}, which the {config.model_type} network of {name} does not "
+        f"provide; methods that work on it: {fits}"
+    )
+
+
+def config_of(checkpoint: Checkpoint) -> Any:
+    """The config of a checkpoint, with its layers and width known.
+
+    Args:
+        checkpoint: Found and verified.
+
+    Returns:
+        What transformers reads.
+
+    Raises:
+        BackboneError: It cannot be read, or is not that of a stack of layers.
+    """
     try:
         config = AutoConfig.from_pretrained(checkpoint.folder, **SAFE)
-        return int(config.num_hidden_layers), int(config.hidden_size)
+        dimensions(config)
+        return config
     except (OSError, ValueError, AttributeError, KeyError) as error:
         raise BackboneError(
             f"its config cannot be read: {error}",
@@ -146,6 +170,11 @@ def dimensions(checkpoint: Checkpoint) -> tuple[int, int]:
             expected="config.json of a text encoder that transformers knows",
             remedy="check the folder with `transformers.AutoConfig.from_pretrained`",
         ) from None
+
+
+def dimensions(config: Any) -> tuple[int, int]:
+    """Layers and width that a config tells."""
+    return int(config.num_hidden_layers), int(config.hidden_size)
 
 
 class Model(nn.Module):

@@ -48,6 +48,12 @@ def weights(model: Model) -> dict[str, torch.Tensor]:
     return {name: parameter.detach().cpu().contiguous().clone() for name, parameter in moving(model)}
 
 
+def progress(model: Model) -> dict[str, torch.Tensor]:
+    """What the method needs to go on, copied to the host."""
+    found: dict[str, torch.Tensor] = model.method.progress(model.backbone)
+    return {name: value.detach().cpu().contiguous().clone() for name, value in found.items()}
+
+
 def put(model: Model, tensors: dict[str, torch.Tensor]) -> None:
     """Copies saved parameters back."""
     with torch.no_grad():
@@ -69,6 +75,7 @@ def save(folder: Path, model: Model, optimiser: Optimizer, state: State) -> None
     with whole_folder(target) as temporary:
         save_file(weights(model), temporary / "weights.safetensors")
         save_file(tensors, temporary / "optimiser.safetensors")
+        save_file(progress(model), temporary / "method.safetensors")
         (temporary / "state.json").write_text(canonical(asdict(state)), encoding="utf-8")
     for old in sorted(folder.glob("step-*")):
         if old != target:
@@ -94,6 +101,7 @@ def load(folder: Path, model: Model, optimiser: Optimizer) -> State:
     """
     put(model, load_file(folder / "weights.safetensors"))
     state = State(**read_json(folder / "state.json"))
+    model.method.resume(model.backbone, load_file(folder / "method.safetensors"))
     optimisers.restore(optimiser, load_file(folder / "optimiser.safetensors"), state.plain)
     return state
 

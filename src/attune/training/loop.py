@@ -148,18 +148,22 @@ class Loop:
                 expected="a finite loss",
                 remedy="lower training.learning_rate, or set training.precision to float32",
             )
-        self._apply(weight)
+        self._apply(weight, state.step + 1)
         state.step += 1
         state.loss += total
         state.weight += weight
         self.place.events.write("step", step=state.step, loss=total / weight, rate=self.optimiser.param_groups[0]["lr"])
 
-    def _apply(self, weight: float) -> None:
+    def _apply(self, weight: float, step: int) -> None:
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         torch._foreach_mul_(gradients, 1.0 / weight)  # pyright: ignore[reportPrivateUsage] the public way loops over tensors
+        penalty = self.model.method.penalty(self.model.backbone)
+        if penalty.requires_grad:
+            penalty.backward()
         if self.options.clip:
             nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
         self.optimiser.step()
+        self.model.method.after_backward(self.model.backbone, step, self.steps)
         self.optimiser.zero_grad(set_to_none=True)
 
     def _measure(self, state: State) -> None:

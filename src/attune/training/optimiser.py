@@ -28,7 +28,7 @@ def build(model: Model, options: TrainingOptions) -> Optimizer:
     """An optimiser over what moves.
 
     Layer-wise decay lowers the rate by a factor a layer from the top (Howard & Ruder 2018); biases and norms (every
-    one-dimensional parameter) have no weight decay.
+    one-dimensional parameter) have no weight decay, nor has what moves by a method that it does not suit.
 
     Args:
         model: The assembled model.
@@ -43,11 +43,11 @@ def build(model: Model, options: TrainingOptions) -> Optimizer:
     top = model.backbone.layers_count
     for name, parameter in moving(model):
         if name.startswith("head."):
-            peak = head_rate
+            peak, decays = head_rate, True
         else:
             depth = model.backbone.depth(name.removeprefix("backbone."))
-            peak = rate * options.layer_decay ** max(top - depth, 0)
-        decay = 0.0 if parameter.ndim < 2 else options.weight_decay
+            peak, decays = rate * options.layer_decay ** max(top - depth, 0), model.method.decays
+        decay = options.weight_decay if decays and parameter.ndim > 1 else 0.0
         groups.setdefault((peak, decay), []).append(parameter)
     tables: list[dict[str, Any]] = [
         {"params": parameters, "lr": peak, "peak": peak, "weight_decay": decay}
