@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from attune.backbones.checkpoints import Checkpoint
 from attune.core.recipe import Recipe, parse
+from attune.errors import CannotMerge
 from attune.lifecycle.train import train
 from attune.model import bundle as bundles
 from attune.model.assemble import AXES, Cell, Model, assemble, cells, check, why_not
@@ -34,6 +35,9 @@ METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "frozen": {"frozen-0": {"trainable_layers": 0}, "frozen-1": {"trainable_layers": 1}},
     "full": {"full": {}},
     "lora": {"lora-all": {"rank": 4}, "lora-attention": {"rank": 2, "targets": "attention"}},
+    "p_tuning": {"p_tuning": {"tokens": 6, "hidden": 16}},
+    "prefix": {"prefix": {"tokens": 4}, "prefix-hidden": {"tokens": 4, "hidden": 16}},
+    "prompt": {"prompt": {}, "prompt-text": {"tokens": 5, "init_text": "where is my order"}},
 }
 """Method to its variants; a method that is not here has one, with its defaults."""
 KINDS: Mapping[str, Sequence[str]] = {"text": tuple(CONFIGS)}
@@ -252,6 +256,8 @@ def should_move(variant: Variant, model: Model, name: str) -> bool:
         return True
     if variant.method == "lora":
         return "lora_" in name and (variant.tuned != "lora-attention" or "att" in bare.lower())
+    if variant.method in ("p_tuning", "prefix", "prompt"):
+        return ".virtual." in f".{bare}"
     if variant.pooling == "mean" and ".pooler." in f".{bare}":
         return False
     if variant.tuned == "frozen-1":
@@ -263,7 +269,10 @@ def should_move(variant: Variant, model: Model, name: str) -> bool:
 
 def loss_falls(variant: Variant, root: Path, scratch: Path) -> None:
     """Invariant 1: loss falls on eight examples, and only declared parameters move."""
-    recipe = variant.recipe(batch_size=8, epochs=30, warmup=0.0, weight_decay=0.0, head_learning_rate=0.02)
+    rate = max(2e-3, AXES["method"].get(variant.method).rate)  # virtual tokens want more than weights do
+    recipe = variant.recipe(
+        batch_size=8, epochs=30, warmup=0.0, weight_decay=0.0, learning_rate=rate, head_learning_rate=0.02
+    )
     on = bench(variant, root, scratch, recipe=recipe)
     before, loss = snapshot(on.model), mean_loss(on)
     run(on, scratch / "run")
@@ -280,13 +289,19 @@ def loss_falls(variant: Variant, root: Path, scratch: Path) -> None:
 
 
 def merge_agrees(variant: Variant, root: Path, scratch: Path) -> None:
-    """Invariant 3: `merge()` agrees with the unmerged model."""
+    """Invariant 3: `merge()` agrees with the unmerged model, or says why it cannot be and changes nothing."""
     on = bench(variant, root, scratch)
     ids = on.rows.rows(range(len(on.rows)))
     untouched = on.model.logits(ids)
     shake(on.model)
     before = on.model.logits(ids)
     assert np.abs(before - untouched).max() > 100 * TOLERANCE, "the shake changed nothing, so nothing is tried"
+    if reason := on.model.method.cannot_merge:
+        error = raised(lambda: on.model.method.merge(on.model.backbone))
+        assert isinstance(error, CannotMerge), f"merged what it says cannot be: {error!r}"
+        assert reason in str(error) and "lora" in error.remedy, f"no reason or no remedy in: {error}"
+        np.testing.assert_array_equal(on.model.logits(ids), before)
+        return
     on.model.method.merge(on.model.backbone)
     left = [name for name, _ in on.model.backbone.network.named_parameters() if "lora_" in name]
     assert not left, f"still there after the merge: {left[:4]}"
@@ -337,7 +352,9 @@ def accumulation_agrees(variant: Variant, root: Path, scratch: Path) -> None:
 
 def impossible(variant: Variant) -> Recipe | None:
     """The variant's recipe with a method option that its backbone cannot satisfy."""
-    options = {"frozen": {"trainable_layers": 99}, "lora": {"rank": 999}}.get(variant.method)
+    options = {
+        "frozen": {"trainable_layers": 99}, "lora": {"rank": 999}, "p_tuning": {"tokens": 60}, "prompt": {"tokens": 60},
+    }.get(variant.method)  # fmt: skip
     return variant.recipe().having("method", **options) if options else None
 
 
@@ -351,7 +368,7 @@ def refused_early(variant: Variant, root: Path, scratch: Path) -> None:
         (recipe.having("backbone", name="./nowhere"), BackboneError, "all-MiniLM-L6-v2"),
     ]
     if made := impossible(variant):
-        cases.append((made, UnsupportedError, "use at most" if variant.method == "frozen" else "at most 32"))
+        cases.append((made, UnsupportedError, "at most 32" if variant.method == "lora" else "use at most"))
     for number, (wrong, kind, remedy) in enumerate(cases):
         out = scratch / f"out-{number}"
         error = raised(lambda wrong=wrong, out=out: train(wrong, root, out))

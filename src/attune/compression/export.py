@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from attune.core.files import canonical, whole_folder
-from attune.errors import UnsupportedError
+from attune.errors import CannotMerge, UnsupportedError
 from attune.model.bundle import Bundle
 
 SCRIPT = '''"""Answers texts with this folder; needs only torch, transformers and safetensors. Made by attune."""
@@ -56,9 +56,16 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 
     Returns:
         What was written and why in this form.
+
+    Raises:
+        CannotMerge: The method's result is no change of the backbone's weights.
     """
     backbone = copy.deepcopy(bundle.model.backbone)
-    bundle.model.method.merge(backbone)
+    try:
+        bundle.model.method.merge(backbone)
+    except CannotMerge as error:
+        error.where = str(bundle.path)
+        raise
     head: Any = bundle.model.head
     scale = 1.0 / bundle.model.temperature
     weight = (head.linear.weight.detach() * scale).cpu().contiguous()
@@ -138,7 +145,9 @@ def to_peft(bundle: Bundle, out: Path) -> str:
             f"method {bundle.manifest.method} has no PEFT layout",
             where=str(bundle.path),
             expected="a bundle tuned with lora",
-            remedy="export it with --format transformers",
+            remedy="answer with `attune predict` or `attune serve`"
+            if bundle.model.method.cannot_merge
+            else "export it with --format transformers",
         )
     with whole_folder(out) as folder:
         for path in sorted((bundle.path / "moved").iterdir()):

@@ -16,7 +16,7 @@ from transformers import AutoConfig
 
 from attune.backbones.checkpoints import Checkpoint, fetch
 from attune.backbones.registry import BACKBONES
-from attune.backbones.text import SAFE, Encoding
+from attune.backbones.text import FEWEST, SAFE, Encoding, positions
 from attune.core.recipe import Axes, Recipe
 from attune.core.records import Prediction
 from attune.errors import BackboneError, UnsupportedError
@@ -110,19 +110,56 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             expected=f"{options.sha256}, as in the recipe",
             remedy="use the checkpoint the recipe was resolved with, or delete backbone.sha256",
         )
-    layers, width = dimensions(checkpoint)
+    config = config_of(checkpoint)
     method: Any = METHODS.get(cell.method)(recipe.method)
-    reason = method.why_not(layers, width)
+    reason = (
+        missing_here(cell, checkpoint.name, config) or method.why_not(*dimensions(config)) or too_long(method, config)
+    )
     if reason:
         raise UnsupportedError(reason, where=f"[method] {cell.method} on {options.name}", remedy="change [method]")
     return checkpoint
 
 
-def dimensions(checkpoint: Checkpoint) -> tuple[int, int]:
-    """Layers and width of a checkpoint, from its config alone."""
+def missing_here(cell: Cell, name: str, config: Any) -> str:
+    """What a method needs, its family provides and this checkpoint's network does not; empty where nothing is."""
+    lacks = BACKBONES.get(cell.family).lacks(config)
+    missing = sorted(METHODS.get(cell.method).needs & lacks)
+    if not missing:
+        return ""
+    fits = ", ".join(other for other in METHODS.names() if not METHODS.get(other).needs & lacks)
+    return (
+        f"method {cell.method} needs {', '.join(missing)}, which the {config.model_type} network of {name} does not "
+        f"provide; methods that work on it: {fits}"
+    )
+
+
+def too_long(method: Any, config: Any) -> str:
+    """Why a method's virtual tokens leave a checkpoint no positions for text; empty where they leave enough."""
+    there, taken = positions(config), method.positions
+    if there - taken >= FEWEST or not taken:
+        return ""
+    return (
+        f"{method.options.name} with tokens = {taken} takes {taken} of the {there} positions that the backbone reads, "
+        f"and at least {FEWEST} must be left for text; use at most {there - FEWEST} tokens"
+    )
+
+
+def config_of(checkpoint: Checkpoint) -> Any:
+    """The config of a checkpoint, with its layers and width known.
+
+    Args:
+        checkpoint: Found and verified.
+
+    Returns:
+        What transformers reads.
+
+    Raises:
+        BackboneError: It cannot be read, or is not that of a stack of layers.
+    """
     try:
         config = AutoConfig.from_pretrained(checkpoint.folder, **SAFE)
-        return int(config.num_hidden_layers), int(config.hidden_size)
+        dimensions(config)
+        return config
     except (OSError, ValueError, AttributeError, KeyError) as error:
         raise BackboneError(
             f"its config cannot be read: {error}",
@@ -130,6 +167,11 @@ def dimensions(checkpoint: Checkpoint) -> tuple[int, int]:
             expected="config.json of a text encoder that transformers knows",
             remedy="check the folder with `transformers.AutoConfig.from_pretrained`",
         ) from None
+
+
+def dimensions(config: Any) -> tuple[int, int]:
+    """Layers and width that a config tells."""
+    return int(config.num_hidden_layers), int(config.hidden_size)
 
 
 class Model(nn.Module):
