@@ -99,7 +99,9 @@ def test_a_network_that_takes_no_prefix_is_refused_before_data_is_read(tmp_path)
     document = {"data": {"train": "nowhere.csv"}, "backbone": {"name": "narrow"}, "method": {"name": "prefix"}}
     with pytest.raises(UnsupportedError) as caught:
         train(parse(document, AXES), tmp_path, tmp_path / "out")
-    assert "prefix needs key_value_prefix, which the mobilebert network of narrow does not provide" in caught.value.found
+    assert (
+        "prefix needs key_value_prefix, which the mobilebert network of narrow does not provide" in caught.value.found
+    )
     assert "methods that work on it: frozen, full, lora, p_tuning, prompt" in caught.value.found
     assert not (tmp_path / "out").exists()
     prompt = parse({"backbone": {"name": "narrow"}, "method": {"name": "prompt", "tokens": 10}}, AXES)
