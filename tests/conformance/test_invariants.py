@@ -101,7 +101,7 @@ def test_a_check_fails_where_its_invariant_does_not_hold(root, tmp_path, monkeyp
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, instead)
             with pytest.raises(AssertionError):
-                cells.IN_PROCESS[number](variant, root, tmp_path / f"{number}-{name}-{owner.__name__}")
+                cells.IN_PROCESS[number](variant, root, tmp_path / f"{number}-{getattr(instead, '__name__', name)}")
 
     apply, merge = Full.apply, Lora.merge
 
@@ -126,9 +126,6 @@ def test_a_check_fails_where_its_invariant_does_not_hold(root, tmp_path, monkeyp
     def refuses_nothing(self, layers, width):
         return ""
 
-    def takes_no_positions(self):
-        return 0
-
     def other_rows_each_time(self):
         return torch.rand(5, 32)
 
@@ -148,7 +145,7 @@ def test_a_check_fails_where_its_invariant_does_not_hold(root, tmp_path, monkeyp
     broken(5, prompt, Virtual, "forward", other_rows_each_time)
     broken(6, full, Loop, "_step", one_step_a_batch)
     broken(8, lora, Lora, "why_not", refuses_nothing)
-    broken(8, prompt, Prompt, "positions", property(takes_no_positions))
+    broken(8, prompt, Prompt, "positions", 0)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(AssertionError):
         patch.setattr(Text, "limit", property(no_limit))
         cells.IN_PROCESS[9](full, root, tmp_path / "9")

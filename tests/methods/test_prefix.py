@@ -1,4 +1,4 @@
-"""Attention with virtual keys and values is the same by both kernels, and that of a key-value cache where there is one."""
+"""Attention with virtual keys and values: the same by both kernels, and that of a cache where there is one."""
 
 import numpy as np
 import pytest

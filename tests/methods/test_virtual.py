@@ -15,6 +15,7 @@ from attune.methods.virtual import behind
 from attune.model.assemble import AXES, assemble, check
 from attune.model.bundle import load
 from attune.tasks.classification import Labels
+from attune.training.precision import autocast
 from support import cells
 from support.bundles import recipe
 from support.tiny import CONFIGS
@@ -129,6 +130,22 @@ def test_more_virtual_tokens_than_positions_are_refused_before_data_is_read(root
 def test_layers_below_are_never_the_same_all_run(root, name):
     tuned = model(root, name=name)
     assert tuned.method.frozen_below(tuned.backbone) == 0
+
+
+@pytest.mark.parametrize("kernel", ["sdpa", "eager"])
+@pytest.mark.parametrize("name", SOFT)
+def test_bfloat16_learns_them_too(root, name, kernel):
+    tuned = model(root, name=name, tokens=4)
+    inputs = tuned.collate(ids_of(tuned))
+    exact = tuned.backbone(inputs)
+    tuned.backbone.attend(kernel)
+    with autocast(tuned.device, "bfloat16"):
+        features = tuned.backbone(inputs)
+        features.float().square().sum().backward()
+    assert (features.float() - exact).abs().max() < 0.1
+    gradients = [p.grad for p in tuned.backbone.network.base_model.virtual.parameters()]
+    assert all(found.dtype == torch.float32 and found.isfinite().all() for found in gradients)
+    assert any(found.abs().sum() > 0 for found in gradients)
 
 
 @pytest.fixture(scope="module")
