@@ -45,6 +45,10 @@ class UnsupportedError(AttuneError):
     """A combination of backbone, task, method and objective that cannot work."""
 
 
+class CannotMerge(AttuneError):
+    """A method's result that cannot be folded into the backbone's weights; the reason is given."""
+
+
 class BundleError(AttuneError):
     """A bundle that is damaged, foreign, newer than this attune, or that answers differently than it did."""
 

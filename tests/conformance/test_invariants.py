@@ -1,6 +1,7 @@
 """The nine invariants of DESIGN §4 over covers of the cells."""
 
 import pytest
+import torch
 
 from attune.methods.registry import METHODS
 from support import cells, worker
@@ -88,16 +89,19 @@ def test_a_check_fails_where_its_invariant_does_not_hold(root, tmp_path, monkeyp
     from attune.backbones.text import Text
     from attune.methods.full import Full
     from attune.methods.lora import Lora
+    from attune.methods.prompt import Prompt
+    from attune.methods.virtual import Virtual
     from attune.training.loop import Loop
 
     full = next(v for v in cells.every() if v.tuned == "full" and v.pooling == "mean")
     lora = next(v for v in cells.every() if v.tuned == "lora-all" and v.pooling == "mean")
+    prompt = next(v for v in cells.every() if v.tuned == "prompt-text" and v.pooling == "mean")
 
     def broken(number, variant, owner, name, instead):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, instead)
             with pytest.raises(AssertionError):
-                cells.IN_PROCESS[number](variant, root, tmp_path / f"{number}-{instead.__name__}")
+                cells.IN_PROCESS[number](variant, root, tmp_path / f"{number}-{getattr(instead, '__name__', name)}")
 
     apply, merge = Full.apply, Lora.merge
 
@@ -122,6 +126,9 @@ def test_a_check_fails_where_its_invariant_does_not_hold(root, tmp_path, monkeyp
     def refuses_nothing(self, layers, width):
         return ""
 
+    def other_rows_each_time(self):
+        return torch.rand(5, 32)
+
     def one_step_a_batch(self, state, micro_batches):
         step(self, state, micro_batches[:1])
 
@@ -133,9 +140,12 @@ def test_a_check_fails_where_its_invariant_does_not_hold(root, tmp_path, monkeyp
     broken(1, full, Loop, "_apply", takes_no_step)
     broken(3, lora, Lora, "merge", merges_wrong)
     broken(3, lora, Lora, "merge", merges_nothing)
+    broken(3, prompt, Prompt, "merge", merges_nothing)
     broken(5, full, Text, "forward", ignores_the_mask)
+    broken(5, prompt, Virtual, "forward", other_rows_each_time)
     broken(6, full, Loop, "_step", one_step_a_batch)
     broken(8, lora, Lora, "why_not", refuses_nothing)
+    broken(8, prompt, Prompt, "positions", 0)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(AssertionError):
         patch.setattr(Text, "limit", property(no_limit))
         cells.IN_PROCESS[9](full, root, tmp_path / "9")

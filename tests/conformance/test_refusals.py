@@ -61,6 +61,8 @@ def test_a_refused_cell_raises_before_its_data_is_looked_for(with_wordless, root
     [
         ("method", {"name": "frozen", "trainable_layers": 3}, UnsupportedError, "use at most 2, or full"),
         ("method", {"name": "lora", "rank": 33}, UnsupportedError, "a rank of at most 32, or full"),
+        ("method", {"name": "prompt", "tokens": 57}, UnsupportedError, "use at most 56 tokens"),
+        ("method", {"name": "p_tuning", "tokens": 64}, UnsupportedError, "use at most 56 tokens"),
         ("method", {"name": "lorra"}, RecipeError, "did you mean 'lora'"),
         ("task", {"name": "clasification"}, RecipeError, "did you mean 'classification'"),
         ("task", {"head": "liner"}, RecipeError, "did you mean 'linear'"),
@@ -81,7 +83,9 @@ def test_what_cannot_work_is_refused_before_data_is_read(section, values, kind, 
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("method", "values"), [("frozen", {"trainable_layers": 2}), ("lora", {"rank": 32})])
+@pytest.mark.parametrize(
+    ("method", "values"), [("frozen", {"trainable_layers": 2}), ("lora", {"rank": 32}), ("prompt", {"tokens": 56})]
+)
 def test_the_nearest_thing_named_works(method, values, root):
     document = {"backbone": {"name": "bert"}, "method": {"name": method, **values}}
     assert assemble.check(parse(document, AXES), root).name == "bert"

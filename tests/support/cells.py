@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from attune.backbones.checkpoints import Checkpoint
 from attune.core.recipe import Recipe, parse
 from attune.core.texts import FIRST, SECOND, joined, row_of
+from attune.errors import CannotMerge
 from attune.lifecycle.train import train
 from attune.model import bundle as bundles
 from attune.model.assemble import AXES, Cell, Model, assemble, cells, check, why_not
@@ -46,6 +47,9 @@ METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "lora-pissa-dora": {"rank": 4, "init": "pissa", "dora": True},
         "lora-olora-rslora": {"rank": 4, "init": "olora", "rslora": True, "alpha": 4.0},
     },
+    "p_tuning": {"p_tuning": {"tokens": 6, "hidden": 16}},
+    "prefix": {"prefix": {"tokens": 4}, "prefix-hidden": {"tokens": 4, "hidden": 16}},
+    "prompt": {"prompt": {}, "prompt-text": {"tokens": 5, "init_text": "where is my order"}},
 }
 """Method to its variants; a method that is not here has one, with its defaults."""
 TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"pair": {"cross": {}, "bi": {"encoder": "bi"}}}
@@ -182,7 +186,10 @@ def backbones(root: Path) -> Path:
         for kind in kinds:
             if not (root / kind).is_dir():
                 weights = backbone(root / kind, kind) / "model.safetensors"
-                lively = {name: value * 5 if value.ndim == 2 else value for name, value in load_file(weights).items()}
+                lively = {
+                    name: value * (0.1 / value.std()) if value.ndim == 2 else value
+                    for name, value in load_file(weights).items()
+                }
                 save_file(lively, weights, metadata={"format": "pt"})
     return root
 
@@ -289,6 +296,8 @@ def should_move(variant: Variant, model: Model, name: str) -> bool:
         return "lora_" in name and (not variant.tuned.endswith("-attention") or "att" in bare.lower())
     if variant.method == "ia3":
         return ".ia3_l." in name
+    if variant.method in ("p_tuning", "prefix", "prompt"):
+        return ".virtual." in f".{bare}"
     if variant.pooling == "mean" and ".pooler." in f".{bare}":
         return False
     if variant.tuned == "frozen-1":
@@ -302,7 +311,10 @@ def should_move(variant: Variant, model: Model, name: str) -> bool:
 
 def loss_falls(variant: Variant, root: Path, scratch: Path) -> None:
     """Invariant 1: loss falls on eight examples, and only declared parameters move."""
-    recipe = variant.recipe(batch_size=8, epochs=30, warmup=0.0, weight_decay=0.0, head_learning_rate=0.02)
+    rate = max(2e-3, AXES["method"].get(variant.method).rate)  # virtual tokens want more than weights do
+    recipe = variant.recipe(
+        batch_size=8, epochs=30, warmup=0.0, weight_decay=0.0, learning_rate=rate, head_learning_rate=0.05
+    )
     on = bench(variant, root, scratch, recipe=recipe)
     before, loss = snapshot(on.model), mean_loss(on)
     run(on, scratch / "run")
@@ -319,13 +331,19 @@ def loss_falls(variant: Variant, root: Path, scratch: Path) -> None:
 
 
 def merge_agrees(variant: Variant, root: Path, scratch: Path) -> None:
-    """Invariant 3: `merge()` agrees with the unmerged model."""
+    """Invariant 3: `merge()` agrees with the unmerged model, or says why it cannot be and changes nothing."""
     on = bench(variant, root, scratch)
     ids = on.rows.rows(range(len(on.rows)))
     untouched = on.model.logits(ids)
     shake(on.model)
     before = on.model.logits(ids)
     assert np.abs(before - untouched).max() > 20 * TOLERANCE, "the shake changed nothing, so nothing is tried"
+    if reason := on.model.method.cannot_merge:
+        error = raised(lambda: on.model.method.merge(on.model.backbone))
+        assert isinstance(error, CannotMerge), f"merged what it says cannot be: {error!r}"
+        assert reason in str(error) and "lora" in error.remedy, f"no reason or no remedy in: {error}"
+        np.testing.assert_array_equal(on.model.logits(ids), before)
+        return
     on.model.method.merge(on.model.backbone)
     left = [name for name, _ in on.model.backbone.network.named_parameters() if "lora_" in name or "ia3_" in name]
     assert not left, f"still there after the merge: {left[:4]}"
@@ -345,7 +363,8 @@ def batches_agree(variant: Variant, root: Path, scratch: Path) -> None:
     padded = np.stack([on.model.predict([row, long])[0].probabilities for row in rows])
     lengths = on.rows.lengths()
     assert len(set(lengths.tolist())) > 2, "rows of one length need no padding"
-    assert np.abs(alone - alone.mean(0)).max() > 20 * TOLERANCE, "all answers are alike, so the order is not tried"
+    logits = on.model.logits(on.rows.rows(range(len(rows))))
+    assert np.abs(logits - logits.mean(0)).max() > 20 * TOLERANCE, "all answers are alike, so the order is not tried"
     for name, found in (("batch", together), ("order", mixed[np.argsort(draw)]), ("padded", padded)):
         np.testing.assert_allclose(found, alone, atol=TOLERANCE, rtol=0, err_msg=name)
 
@@ -378,6 +397,7 @@ def impossible(variant: Variant) -> Recipe | None:
     """The variant's recipe with a method option that its backbone cannot satisfy."""
     options = {
         "adalora": {"initial_rank": 999}, "frozen": {"trainable_layers": 99}, "lora": {"rank": 999},
+        "p_tuning": {"tokens": 60}, "prompt": {"tokens": 60},
     }.get(variant.method)  # fmt: skip
     return variant.recipe().having("method", **options) if options else None
 
@@ -392,7 +412,7 @@ def refused_early(variant: Variant, root: Path, scratch: Path) -> None:
         (recipe.having("backbone", name="./nowhere"), BackboneError, "all-MiniLM-L6-v2"),
     ]
     if made := impossible(variant):
-        cases.append((made, UnsupportedError, "use at most" if variant.method == "frozen" else "at most 32"))
+        cases.append((made, UnsupportedError, "at most 32" if variant.method == "lora" else "use at most"))
     for number, (wrong, kind, remedy) in enumerate(cases):
         out = scratch / f"out-{number}"
         error = raised(lambda wrong=wrong, out=out: train(wrong, root, out))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from attune.backbones.checkpoints import Checkpoint
@@ -25,6 +26,8 @@ from attune.core.records import Input
 from attune.errors import BackboneError
 
 SAFE = {"local_files_only": True, "trust_remote_code": False}
+FEWEST = 8
+"""Tokens of text below which a backbone reads nothing worth reading."""
 
 
 class TextOptions(Options):
@@ -90,7 +93,9 @@ class Text(nn.Module):
     """
 
     Options: ClassVar[type[TextOptions]] = TextOptions
-    provides: ClassVar[frozenset[str]] = frozenset({"tokens", "pooled", "linear_layers", "bias_terms", "pairs"})
+    provides: ClassVar[frozenset[str]] = frozenset(
+        {"tokens", "pooled", "linear_layers", "bias_terms", "pairs", "inputs_embeds", "key_value_prefix"}
+    )
     summary: ClassVar[str] = "encoders: BERT, RoBERTa, ModernBERT, DistilBERT, ELECTRA and their like"
 
     def __init__(
@@ -130,10 +135,12 @@ class Text(nn.Module):
             self.width = int(config.hidden_size)
             self.fresh = frozenset()
         self.layers_path, self.layers_count = find_layers(network, config)
+        self.taken = 0
+        self.kernels: dict[str, str] = {}
 
     @staticmethod
     def lacks(config: Any) -> frozenset[str]:
-        """What the family provides and a network of this config does not, told from its parameters without weights.
+        """What the family provides and a network of this config does not, told from its class without weights.
 
         Args:
             config: The checkpoint's config.
@@ -144,15 +151,22 @@ class Text(nn.Module):
         with torch.device("meta"):
             network = AutoModel.from_config(config)
         path, _ = find_layers(network, config)
-        inner = [name for name, _ in network.get_submodule(path).named_parameters()]
-        return frozenset() if any(name.endswith(".bias") for name in inner) else frozenset({"bias_terms"})
+        missing: set[str] = set()
+        if not any(name.endswith(".bias") for name, _ in network.get_submodule(path).named_parameters()):
+            missing.add("bias_terms")
+        if "inputs_embeds" not in inspect.signature(network.forward).parameters:
+            missing.add("inputs_embeds")
+        # a bottleneck makes attention narrower than the config's hidden size, by a width that only its code knows
+        narrow = getattr(config, "true_hidden_size", config.hidden_size) != config.hidden_size
+        if narrow or not getattr(network, "_supports_attention_backend", False):
+            missing.add("key_value_prefix")
+        return frozenset(missing)
 
     @property
     def limit(self) -> int:
-        """The most tokens the network can read, special tokens included."""
-        positions = int(getattr(self.network.config, "max_position_embeddings", 512) or 512)
-        reserved = 2 if self.network.config.model_type in ("roberta", "xlm-roberta", "camembert") else 0
-        return max(8, min(positions - reserved, int(min(self.tokenizer.model_max_length, 8192))))
+        """The most tokens of a text the network can read, special tokens included and virtual ones not."""
+        room = positions(self.network.config) - self.taken
+        return max(FEWEST, min(room, int(min(self.tokenizer.model_max_length, 8192))))
 
     @property
     def max_length(self) -> int:
@@ -230,7 +244,7 @@ class Text(nn.Module):
             kernel: `sdpa` or `eager`.
         """
         base = self.network.get_base_model() if hasattr(self.network, "get_base_model") else self.network
-        base.set_attn_implementation(kernel)
+        base.set_attn_implementation(self.kernels.get(kernel, kernel))
 
     def used(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters that the pooled vector depends on, by name."""
@@ -244,6 +258,30 @@ class Text(nn.Module):
         if match:
             return int(match.group(2)) + 1
         return 0 if "embed" in name else self.layers_count + 1
+
+
+def positions(config: Any) -> int:
+    """The positions a network has for tokens, virtual ones included.
+
+    RoBERTa and what is made after it count positions from the padding token's number on, as their code shows.
+
+    Args:
+        config: The checkpoint's config.
+
+    Returns:
+        A number of tokens.
+    """
+    count = int(getattr(config, "max_position_embeddings", 512) or 512)
+    network = network_class(config)
+    code = vars(sys.modules[network.__module__]) if network else {}
+    shifted = any("create_position_ids_from_input_ids" in (name, *dir(value)) for name, value in code.items())
+    return count - (config.pad_token_id + 1 if shifted and config.pad_token_id is not None else 0)
+
+
+def network_class(config: Any) -> Any:
+    """The class that transformers makes of a config, its module imported; nothing where it knows none."""
+    found: Any = MODEL_MAPPING.get(type(config), None)
+    return found[0] if isinstance(found, tuple) else found
 
 
 def with_dropout(config: Any, dropout: float) -> Any:
@@ -277,7 +315,7 @@ def reads_types(network: Any) -> bool:
     is the tokenizer's affair.
     """
     kinds = int(getattr(network.config, "type_vocab_size", 0) or 0)
-    return kinds > 1 and "token_type_ids" in signature(network.forward).parameters
+    return kinds > 1 and "token_type_ids" in inspect.signature(network.forward).parameters
 
 
 def final_linear(network: nn.Module) -> str:

@@ -14,7 +14,7 @@ from torch import nn
 
 from attune.compression.script import needed, script
 from attune.core.files import canonical, whole_folder
-from attune.errors import UnsupportedError
+from attune.errors import CannotMerge, UnsupportedError
 from attune.model.bundle import Bundle
 
 
@@ -29,10 +29,15 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
         What was written and why in this form.
 
     Raises:
+        CannotMerge: The method's result is no change of the backbone's weights.
         UnsupportedError: First-token pooling of two texts read apart, for which transformers has no class.
     """
     backbone = copy.deepcopy(bundle.model.backbone)
-    bundle.model.method.merge(backbone)
+    try:
+        bundle.model.method.merge(backbone)
+    except CannotMerge as error:
+        error.where = str(bundle.path)
+        raise
     task = bundle.model.task
     if backbone.final and task.pieces() > 1:
         raise UnsupportedError(
@@ -126,7 +131,9 @@ def to_peft(bundle: Bundle, out: Path) -> str:
             f"method {bundle.manifest.method} has no PEFT layout",
             where=str(bundle.path),
             expected="a bundle tuned with lora, adalora or ia3",
-            remedy="export it with --format transformers",
+            remedy="answer with `attune predict` or `attune serve`"
+            if bundle.model.method.cannot_merge
+            else "export it with --format transformers",
         )
     with whole_folder(out) as folder:
         for path in sorted((bundle.path / "moved").iterdir()):

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from attune.core.recipe import Options
-from attune.errors import BundleError
+from attune.errors import BundleError, CannotMerge
 
 WEIGHTS = "weights.safetensors"
 
@@ -26,6 +26,15 @@ class Tunable(Protocol):
     layers_count: int
     fresh: frozenset[str]
     width: int
+    tokenizer: Any
+    taken: int
+    """Positions that virtual tokens take, and the text can no longer have."""
+    kernels: dict[str, str]
+    """Attention kernels that stand in for others, by the name of those."""
+
+    def attend(self, kernel: str) -> None:
+        """Switches the attention kernel."""
+        ...
 
     def used(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Parameters that the features depend on."""
@@ -48,6 +57,8 @@ class Method(ABC):
     summary: ClassVar[str] = ""
     decays: ClassVar[bool] = True
     """Whether weight decay suits what moves in the backbone; not where its neutral value is other than 0."""
+    cannot_merge: ClassVar[str] = ""
+    """Why what was inserted cannot become part of the backbone's weights; empty where it can."""
     rate: ClassVar[float] = 5e-5
     head_rate: ClassVar[float] = 1e-3
 
@@ -62,6 +73,11 @@ class Method(ABC):
         """Why these options cannot work on a backbone of that many layers and features; empty where they can."""
         del layers, width
         return ""
+
+    @property
+    def positions(self) -> int:
+        """Positions of the backbone that virtual tokens take from the text; most methods take none."""
+        return 0
 
     def frozen_below(self, backbone: Tunable) -> int:
         """Layers, counted from the embeddings as 1, whose features stay the same all run; L + 1 means all of it."""
@@ -93,8 +109,21 @@ class Method(ABC):
         del backbone, progress
 
     def merge(self, backbone: Tunable) -> None:
-        """Folds what was inserted into the backbone's own weights, in place."""
+        """Folds what was inserted into the backbone's own weights, in place.
+
+        Args:
+            backbone: The tuned backbone.
+
+        Raises:
+            CannotMerge: The method declares in `cannot_merge` why that is not possible.
+        """
         del backbone
+        if self.cannot_merge:
+            raise CannotMerge(
+                f"{self.options.name} cannot be merged: {self.cannot_merge}",
+                expected="a method that changes weights, such as lora or full",
+                remedy="answer with `attune predict` or `attune serve`, or tune with lora or full",
+            )
 
     def save(self, backbone: Tunable, folder: Path, published: str) -> None:
         """Writes exactly what moved.

@@ -16,7 +16,7 @@ from transformers import AutoConfig
 
 from attune.backbones.checkpoints import Checkpoint, fetch
 from attune.backbones.registry import BACKBONES
-from attune.backbones.text import SAFE, Encoding, reads_pairs
+from attune.backbones.text import FEWEST, SAFE, Encoding, positions, reads_pairs
 from attune.core.recipe import Axes, Recipe
 from attune.core.records import Prediction
 from attune.core.texts import SECOND
@@ -128,7 +128,9 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         )  # fmt: skip
     config = config_of(checkpoint)
     method: Any = METHODS.get(cell.method)(recipe.method)
-    reason = missing_here(cell, checkpoint.name, config) or method.why_not(*dimensions(config))
+    reason = (
+        missing_here(cell, checkpoint.name, config) or method.why_not(*dimensions(config)) or too_long(method, config)
+    )
     if reason:
         raise UnsupportedError(reason, where=f"[method] {cell.method} on {options.name}", remedy="change [method]")
     return checkpoint
@@ -144,6 +146,17 @@ def missing_here(cell: Cell, name: str, config: Any) -> str:
     return (
         f"method {cell.method} needs {', '.join(missing)}, which the {config.model_type} network of {name} does not "
         f"provide; methods that work on it: {fits}"
+    )
+
+
+def too_long(method: Any, config: Any) -> str:
+    """Why a method's virtual tokens leave a checkpoint no positions for text; empty where they leave enough."""
+    there, taken = positions(config), method.positions
+    if there - taken >= FEWEST or not taken:
+        return ""
+    return (
+        f"{method.options.name} with tokens = {taken} takes {taken} of the {there} positions that the backbone reads, "
+        f"and at least {FEWEST} must be left for text; use at most {there - FEWEST} tokens"
     )
 
 

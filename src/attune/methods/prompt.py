@@ -1,0 +1,73 @@
+"""Prompt tuning: virtual tokens that are learned directly (Lester et al. 2021)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+
+from attune.core.recipe import Options
+from attune.methods.base import Method, Tunable
+from attune.methods.virtual import read_behind
+
+
+class PromptOptions(Options):
+    """Virtual tokens behind every text, learned directly."""
+
+    name: Literal["prompt"] = "prompt"
+    tokens: int = Field(20, ge=1)
+    """Virtual tokens."""
+    init_text: str = ""
+    """Words they begin as, cut or repeated to fit; empty for words drawn from the vocabulary."""
+
+    @field_validator("init_text")
+    @classmethod
+    def _has_words(cls, text: str) -> str:
+        if text and not text.strip():
+            raise ValueError("must hold words, or be empty")
+        return text
+
+
+class Prompt(Method):
+    """Moves virtual tokens; the published weights stay."""
+
+    Options: ClassVar[type[Options]] = PromptOptions
+    needs: ClassVar[frozenset[str]] = frozenset({"inputs_embeds"})
+    summary: ClassVar[str] = "a few virtual tokens read behind every text; the smallest bundles, and slow to learn"
+    cannot_merge: ClassVar[str] = "its virtual tokens are read with every text and are no change of the weights"
+    rate: ClassVar[float] = 1e-2
+    head_rate: ClassVar[float] = 1e-3
+
+    @property
+    def positions(self) -> int:
+        """One a virtual token."""
+        return self.options.tokens
+
+    def apply(self, backbone: Tunable) -> None:
+        """Puts the virtual tokens behind every text, begun as word vectors."""
+        words: nn.Embedding = backbone.network.get_input_embeddings()
+        count = self.options.tokens
+        with torch.no_grad():
+            begun = words(begin(backbone, self.options.init_text, count)).clone()
+        read_behind(backbone, nn.Embedding.from_pretrained(begun, freeze=False), count)
+
+
+def begin(backbone: Tunable, text: str, count: int) -> Tensor:
+    """The words that virtual tokens begin as.
+
+    Args:
+        backbone: For its tokenizer.
+        text: Cut or repeated to fit; empty for a draw, for which Lester et al. found words better than noise.
+        count: Virtual tokens, N.
+
+    Returns:
+        `(N,)` token ids.
+    """
+    if not text:
+        special = set(backbone.tokenizer.all_special_ids)
+        known = [number for number in range(len(backbone.tokenizer)) if number not in special]
+        return torch.tensor(known)[torch.randint(len(known), (count,))]
+    ids: list[int] = backbone.tokenizer(text, add_special_tokens=False)["input_ids"]
+    return torch.tensor((ids * -(-count // len(ids)))[:count])

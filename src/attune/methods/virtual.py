@@ -1,0 +1,110 @@
+"""Virtual tokens: vectors that a network reads behind every text and that are no part of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attune.methods.base import Tunable, freeze
+
+
+class Virtual(nn.Module):
+    """Numbered rows of an encoder, the same for every text.
+
+    Args:
+        encoder: Row numbers `(N,)` to vectors `(N, E)`.
+        count: Rows, N.
+    """
+
+    def __init__(self, encoder: nn.Module, count: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.count = count
+        self.register_buffer("numbers", torch.arange(count), persistent=False)
+
+    def forward(self) -> Tensor:
+        """The rows `(N, E)`."""
+        return self.encoder(self.numbers)
+
+
+def install(backbone: Tunable, encoder: nn.Module, count: int) -> Any:
+    """Freezes a backbone and puts virtual rows, which move, on its encoder network.
+
+    Args:
+        backbone: Fresh; changed in place.
+        encoder: Row numbers `(N,)` to vectors `(N, E)`.
+        count: Rows, N.
+
+    Returns:
+        The network below the family's classification head, or all of it where there is none.
+    """
+    freeze(backbone)
+    base = backbone.network.base_model
+    base.add_module("virtual", Virtual(encoder, count))
+    return base
+
+
+def read_behind(backbone: Tunable, encoder: nn.Module, count: int) -> None:
+    """Makes a backbone read virtual tokens behind every text, and strips them from what comes out.
+
+    They enter as word vectors, so that the network adds positions as it does to words. Behind the text rather than
+    before it, every real token keeps its position and its neighbours, the first token stays the first, and a row's
+    virtual tokens are at the same positions whatever it is padded to.
+
+    Args:
+        backbone: Fresh; changed in place.
+        encoder: Row numbers `(N,)` to vectors `(N, E)` as wide as the word vectors.
+        count: Virtual tokens, N.
+    """
+    base = install(backbone, encoder, count)
+    backbone.taken = count
+    base.register_forward_pre_hook(enter, with_kwargs=True)
+    base.register_forward_hook(leave)
+
+
+def enter(network: Any, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> tuple[tuple[Any, ...], Any]:
+    """Puts word vectors with virtual ones behind them in place of token ids; a forward pre-hook."""
+    given = {**dict(zip(parameters(type(network)), arguments, strict=False)), **keywords}
+    words = network.get_input_embeddings()(given.pop("input_ids"))
+    given["inputs_embeds"], given["attention_mask"] = behind(words, given["attention_mask"], network.virtual())
+    return (), given
+
+
+def leave(network: Any, arguments: tuple[Any, ...], output: Any) -> Any:
+    """Cuts the output to as many tokens as came in; a forward hook.
+
+    A row shorter than the longest keeps virtual tokens where its padding was, which its mask leaves out.
+    """
+    del arguments
+    output.last_hidden_state = output.last_hidden_state[:, : -network.virtual.count]
+    return output
+
+
+@cache
+def parameters(kind: type) -> tuple[str, ...]:
+    """The names of a network's arguments, in order."""
+    return tuple(inspect.signature(kind.forward).parameters)[1:]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def behind(words: Tensor, mask: Tensor, virtual: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of words, padded on the right, with the same vectors after the last word of each.
+
+    Args:
+        words: `(B, T, E)`.
+        mask: `(B, T)`, one where there is a word.
+        virtual: `(N, E)`.
+
+    Returns:
+        Vectors `(B, T + N, E)` and their mask `(B, T + N)`.
+    """
+    rows, _, width = words.shape
+    count = len(virtual)
+    places = mask.sum(1, keepdim=True) + torch.arange(count, device=mask.device)
+    longer = torch.cat([words, words.new_zeros(rows, count, width)], 1)
+    filled = longer.scatter(1, places[..., None].expand(-1, -1, width), virtual.to(words.dtype).expand(rows, -1, -1))
+    return filled, torch.cat([mask, mask.new_zeros(rows, count)], 1).scatter(1, places, 1)
