@@ -45,6 +45,10 @@ class UnsupportedError(AttuneError):
     """A combination of backbone, task, method and objective that cannot work."""
 
 
+class CannotMergeError(AttuneError):
+    """A method whose change cannot be folded into the backbone's own weights; the reason is given."""
+
+
 class BundleError(AttuneError):
     """A bundle that is damaged, foreign, newer than this attune, or that answers differently than it did."""
 

@@ -26,7 +26,7 @@ from support import cells, worker  # noqa: E402
 TOLD = {
     1: "loss falls on eight examples, only declared parameters move",
     2: "save, load, predict: the same answers in a new process",
-    3: "merge agrees with the unmerged model within 5e-5",
+    3: "merge agrees with the unmerged model within 5e-5, or says why it cannot be",
     4: "two runs in two processes are equal bit for bit",
     5: "alone, in a batch, padded, in another order: the same answer within 5e-5",
     6: "micro-batches accumulated equal the whole batch within 1e-6",

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from attune.backbones.checkpoints import Checkpoint
 from attune.core.recipe import Recipe, parse
+from attune.errors import CannotMergeError
 from attune.lifecycle.train import train
 from attune.model import bundle as bundles
 from attune.model.assemble import AXES, Cell, Model, assemble, cells, check, why_not
@@ -31,6 +32,12 @@ ACCUMULATED = 1e-6
 """Of parameters after accumulated against whole batches, and of probabilities in another process."""
 
 METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "adapter": {
+        "adapter-houlsby": {"reduction": 4},
+        "adapter-pfeiffer": {"style": "pfeiffer", "bottleneck": 8, "activation": "gelu"},
+        "adapter-parallel": {"style": "parallel", "bottleneck": 8},
+        "adapter-top": {"reduction": 4, "top_layers": 1},
+    },
     "frozen": {"frozen-0": {"trainable_layers": 0}, "frozen-1": {"trainable_layers": 1}},
     "full": {"full": {}},
     "lora": {"lora-all": {"rank": 4}, "lora-attention": {"rank": 2, "targets": "attention"}},
@@ -252,6 +259,9 @@ def should_move(variant: Variant, model: Model, name: str) -> bool:
         return True
     if variant.method == "lora":
         return "lora_" in name and (variant.tuned != "lora-attention" or "att" in bare.lower())
+    if variant.method == "adapter":
+        top = f"{model.backbone.layers_path}.{model.backbone.layers_count - 1}."
+        return ".adapters." in bare and (variant.tuned != "adapter-top" or top in bare)
     if variant.pooling == "mean" and ".pooler." in f".{bare}":
         return False
     if variant.tuned == "frozen-1":
@@ -280,14 +290,19 @@ def loss_falls(variant: Variant, root: Path, scratch: Path) -> None:
 
 
 def merge_agrees(variant: Variant, root: Path, scratch: Path) -> None:
-    """Invariant 3: `merge()` agrees with the unmerged model."""
+    """Invariant 3: `merge()` agrees with the unmerged model, or says why it cannot be and leaves the model alone."""
     on = bench(variant, root, scratch)
     ids = on.rows.rows(range(len(on.rows)))
     untouched = on.model.logits(ids)
     shake(on.model)
     before = on.model.logits(ids)
     assert np.abs(before - untouched).max() > 100 * TOLERANCE, "the shake changed nothing, so nothing is tried"
-    on.model.method.merge(on.model.backbone)
+    try:
+        on.model.method.merge(on.model.backbone)
+    except CannotMergeError as error:
+        assert error.found and error.remedy, "no reason, or nothing that works instead"
+        np.testing.assert_array_equal(on.model.logits(ids), before, "refused the merge and changed the model")
+        return
     left = [name for name, _ in on.model.backbone.network.named_parameters() if "lora_" in name]
     assert not left, f"still there after the merge: {left[:4]}"
     np.testing.assert_allclose(on.model.logits(ids), before, atol=TOLERANCE, rtol=0)
@@ -337,7 +352,9 @@ def accumulation_agrees(variant: Variant, root: Path, scratch: Path) -> None:
 
 def impossible(variant: Variant) -> Recipe | None:
     """The variant's recipe with a method option that its backbone cannot satisfy."""
-    options = {"frozen": {"trainable_layers": 99}, "lora": {"rank": 999}}.get(variant.method)
+    options = {"adapter": {"bottleneck": 999}, "frozen": {"trainable_layers": 99}, "lora": {"rank": 999}}.get(
+        variant.method
+    )
     return variant.recipe().having("method", **options) if options else None
 
 

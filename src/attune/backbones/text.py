@@ -205,6 +205,46 @@ class Text(nn.Module):
         return 0 if "embed" in name else self.layers_count + 1
 
 
+@dataclass(frozen=True)
+class Outline:
+    """A checkpoint's network without its weights.
+
+    Attributes:
+        network: The encoder, on torch's meta device.
+        layers_path: Module path of its stacked layers.
+    """
+
+    network: nn.Module
+    layers_path: str
+
+
+def outline(checkpoint: Checkpoint) -> Outline:
+    """Builds the network from its config alone; takes no memory for weights.
+
+    Args:
+        checkpoint: Where the config is.
+
+    Returns:
+        The network and where its layers are.
+
+    Raises:
+        BackboneError: Transformers knows no encoder for that config, or it has no stack of layers.
+    """
+    try:
+        config = AutoConfig.from_pretrained(checkpoint.folder, **SAFE)
+        with torch.device("meta"):
+            network = AutoModel.from_config(config)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise BackboneError(
+            f"cannot be built as a text encoder: {error}",
+            where=str(checkpoint.folder),
+            expected="config.json of a text encoder that transformers knows",
+            remedy="check the folder with `transformers.AutoModel.from_pretrained`",
+        ) from error
+    path, _ = find_layers(network, config)
+    return Outline(network, path)
+
+
 def with_dropout(config: Any, dropout: float) -> Any:
     """Sets every dropout probability of a config; attention's is read from there at every forward pass."""
     for key, value in config.to_dict().items():

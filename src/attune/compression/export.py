@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from attune.core.files import canonical, whole_folder
-from attune.errors import UnsupportedError
+from attune.errors import CannotMergeError, UnsupportedError
 from attune.model.bundle import Bundle
 
 SCRIPT = '''"""Answers texts with this folder; needs only torch, transformers and safetensors. Made by attune."""
@@ -56,9 +56,11 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 
     Returns:
         What was written and why in this form.
+
+    Raises:
+        CannotMergeError: The bundle's method changes what no weights of the backbone can say.
     """
-    backbone = copy.deepcopy(bundle.model.backbone)
-    bundle.model.method.merge(backbone)
+    backbone = merged(bundle)
     head: Any = bundle.model.head
     scale = 1.0 / bundle.model.temperature
     weight = (head.linear.weight.detach() * scale).cpu().contiguous()
@@ -68,6 +70,21 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
         if backbone.final:
             return whole_classifier(bundle, backbone, weight, bias, folder)
         return encoder_and_script(bundle, backbone, weight, bias, folder)
+
+
+def merged(bundle: Bundle) -> Any:
+    """A copy of the bundle's backbone, what was tuned folded into its own weights."""
+    backbone = copy.deepcopy(bundle.model.backbone)
+    try:
+        bundle.model.method.merge(backbone)
+    except CannotMergeError as error:
+        raise CannotMergeError(
+            f"method {bundle.manifest.method} cannot be exported as plain weights: {error.found}",
+            where=str(bundle.path),
+            expected=error.expected,
+            remedy=f"answer with `attune predict` or `attune serve`; {error.remedy}",
+        ) from error
+    return backbone
 
 
 def copy_tokenizer(bundle: Bundle, folder: Path) -> None:
@@ -138,7 +155,7 @@ def to_peft(bundle: Bundle, out: Path) -> str:
             f"method {bundle.manifest.method} has no PEFT layout",
             where=str(bundle.path),
             expected="a bundle tuned with lora",
-            remedy="export it with --format transformers",
+            remedy="export it with --format transformers, which takes every method that can be merged",
         )
     with whole_folder(out) as folder:
         for path in sorted((bundle.path / "moved").iterdir()):

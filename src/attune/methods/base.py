@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -16,6 +16,20 @@ from attune.core.recipe import Options
 from attune.errors import BundleError
 
 WEIGHTS = "weights.safetensors"
+
+
+class Layered(Protocol):
+    """A network with stacked layers; its weights need not be there."""
+
+    @property
+    def network(self) -> Any:
+        """The encoder; its config names `hidden_size`."""
+        ...
+
+    @property
+    def layers_path(self) -> str:
+        """Module path of the stack."""
+        ...
 
 
 class Tunable(Protocol):
@@ -61,13 +75,25 @@ class Method(ABC):
         del layers, width
         return ""
 
+    def no_place(self, outline: Callable[[], Layered]) -> str:
+        """Why a network is not built as this method needs it; empty where it is.
+
+        Args:
+            outline: Makes the network without its weights.
+
+        Returns:
+            The reason and what works.
+        """
+        del outline
+        return ""
+
     def frozen_below(self, backbone: Tunable) -> int:
         """Layers, counted from the embeddings as 1, whose features stay the same all run; L + 1 means all of it."""
         del backbone
         return 0
 
     def merge(self, backbone: Tunable) -> None:
-        """Folds what was inserted into the backbone's own weights, in place."""
+        """Folds what was inserted into the backbone's own weights, in place, or raises `CannotMergeError`."""
         del backbone
 
     def save(self, backbone: Tunable, folder: Path, published: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from transformers import AutoConfig
 
 from attune.backbones.checkpoints import Checkpoint, fetch
 from attune.backbones.registry import BACKBONES
-from attune.backbones.text import SAFE, Encoding
+from attune.backbones.text import SAFE, Encoding, outline
 from attune.core.recipe import Axes, Recipe
 from attune.core.records import Prediction
 from attune.errors import BackboneError, UnsupportedError
@@ -112,7 +113,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         )
     layers, width = dimensions(checkpoint)
     method: Any = METHODS.get(cell.method)(recipe.method)
-    reason = method.why_not(layers, width)
+    reason = method.why_not(layers, width) or method.no_place(partial(outline, checkpoint))
     if reason:
         raise UnsupportedError(reason, where=f"[method] {cell.method} on {options.name}", remedy="change [method]")
     return checkpoint
