@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from threading import get_ident
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from safetensors.torch import load_file, save_file
@@ -144,11 +144,8 @@ class Adapter(Method):
             stack[index].add_module(ADAPTERS, self._inserted(places[index]))
 
     def merge(self, backbone: Tunable) -> None:
-        """Cannot be done.
-
-        Raises:
-            CannotMergeError: Always.
-        """
+        """Always raises `CannotMergeError`: nothing linear does what an adapter does."""
+        del backbone
         raise CannotMergeError(
             f"an adapter's {self.options.activation} between its two maps is no linear function, so that no weights of "
             "the backbone do the same",
@@ -185,18 +182,17 @@ class Adapter(Method):
         return places
 
     def _inserted(self, place: Sublayers) -> nn.ModuleDict:
-        adapters = nn.ModuleDict()
-        if self.options.style == "houlsby" and place.attention is not None:
-            adapters["attention"] = self._bottleneck(place.attention.out_features)
-            adapters["attention"].after(place.attention)
-        adapters["feed_forward"] = made = self._bottleneck(place.narrow.out_features)
+        made = {"feed_forward": self._bottleneck(place.narrow.out_features)}
         if self.options.style == "parallel":
-            made.beside(place.wide, place.narrow)
+            made["feed_forward"].beside(place.wide, place.narrow)
         else:
-            made.after(place.narrow)
-        return adapters
+            made["feed_forward"].after(place.narrow)
+        if self.options.style == "houlsby" and place.attention is not None:
+            made["attention"] = self._bottleneck(place.attention.out_features)
+            made["attention"].after(place.attention)
+        return nn.ModuleDict(made)
 
-    def _bottleneck(self, width: int) -> Any:
+    def _bottleneck(self, width: int) -> Bottleneck:
         scale = self.options.scale or (4.0 if self.options.style == "parallel" else 1.0)
         return Bottleneck(width, self._units(width), self.options.activation, scale)
 
