@@ -9,7 +9,7 @@ from torch import nn
 
 from attune.backbones.text import find_layers
 from attune.errors import UnsupportedError
-from attune.methods.sublayers import find
+from attune.methods.sublayers import find, of_layer
 from support.tiny import COMMON, CONFIGS
 
 SIZE = 60
@@ -65,11 +65,11 @@ def test_the_sub_layers_are_found_and_are_called_in_that_order(kind):
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        (transformers.SqueezeBertConfig(num_hidden_layers=2), "no linear maps narrow to the width of 768"),
-        (transformers.IBertConfig(num_hidden_layers=2), "no linear maps narrow to the width of 768"),
-        (transformers.MobileBertConfig(num_hidden_layers=2), "attention ends with"),
-        (transformers.XLMConfig(n_layers=2), "no linear maps narrow to the width of 2048"),
-        (transformers.BertConfig(num_hidden_layers=2, intermediate_size=768), "no linear maps narrow"),
+        (transformers.SqueezeBertConfig(num_hidden_layers=2), "no linear maps lead back to the width of 768"),
+        (transformers.IBertConfig(num_hidden_layers=2), "no linear maps lead back to the width of 768"),
+        (transformers.MobileBertConfig(num_hidden_layers=2), "5 linear maps lead back to the width of 512"),
+        (transformers.XLMConfig(n_layers=2), "no linear maps lead back to the width of 2048"),
+        (transformers.BertConfig(num_hidden_layers=2, intermediate_size=768), "no linear maps lead back"),
     ],
 )
 def test_a_layer_made_otherwise_is_refused_with_what_works(config, told):
@@ -77,6 +77,22 @@ def test_a_layer_made_otherwise_is_refused_with_what_works(config, told):
         find(built(config, "meta"))
     assert f"in layer 0 of {config.__class__.__name__.removesuffix('Config')}Model" in caught.value.found
     assert "full or frozen" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        (
+            {"attention": (32, 16), "up": (32, 48), "down": (48, 32)},
+            "attention ends with attention, which does not give",
+        ),
+        ({"attention": (32, 32), "up": (32, 40), "down": (48, 32)}, "no linear map widens from 32 to the 48 features"),
+        ({"up": (32, 48), "down": (48, 32), "another": (48, 32)}, "2 linear maps lead back"),
+    ],
+)
+def test_widths_that_do_not_fit_are_named(sizes, told):
+    with pytest.raises(LookupError, match=told):
+        of_layer([(name, nn.Linear(*size)) for name, size in sizes.items()], 32)
 
 
 def test_a_layer_without_linear_maps_in_attention_has_none():

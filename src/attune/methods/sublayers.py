@@ -76,7 +76,7 @@ def of_layer(linears: list[Named], width: int) -> Sublayers:
     """
     narrows = [named for named in linears if named[1].out_features == width != named[1].in_features]
     if len(narrows) != 1:
-        raise LookupError(f"{len(narrows) or 'no'} linear maps narrow to the width of {width}, instead of one,")
+        raise LookupError(f"{len(narrows) or 'no'} linear maps lead back to the width of {width}, instead of one,")
     narrow = narrows[0]
     wides = widening(linears, narrow, width)
     rest = [named for named in linears if named not in wides and named is not narrow]
