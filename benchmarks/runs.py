@@ -67,25 +67,35 @@ def once(recipe: Path, data: Path, seed: int) -> dict[str, Any]:
     }
 
 
-def measure(name: str, recipes: Sequence[str], data: Path, seeds: Sequence[int]) -> list[dict[str, Any]]:
+def measure(
+    name: str,
+    recipes: Sequence[str],
+    data: Path,
+    seeds: Sequence[int],
+    *,
+    folder: Path | None = None,
+    results_folder: Path = RESULTS,
+) -> list[dict[str, Any]]:
     """Every recipe with every seed; results already there are kept.
 
     Args:
-        name: Of the benchmark, and of its folder under examples/.
-        recipes: Names of recipes there.
+        name: Of the benchmark.
+        recipes: Names of recipes.
         data: The data root.
         seeds: Seeds.
+        folder: Where the recipes are; default the folder under examples/ of the benchmark's name.
+        results_folder: Where results are kept.
 
     Returns:
         One result a run.
     """
-    path = RESULTS / f"{name}.json"
+    path = results_folder / f"{name}.json"
     results: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
     for seed in seeds:
         for recipe in recipes:
             if any(found["recipe"] == recipe and found["seed"] == seed for found in results):
                 continue
-            results.append(once(EXAMPLES / name / f"{recipe}.toml", data, seed))
+            results.append(once((folder or EXAMPLES / name) / f"{recipe}.toml", data, seed))
             path.write_text(json.dumps(results, indent=1) + "\n")
     return results
 

@@ -120,6 +120,7 @@ def write_recipe(path: Path, **tables: dict[str, Any]) -> Path:
 
 
 METHODS: dict[str, dict[str, Any]] = {
+    "adapter": {"name": "adapter", "reduction": 4},
     "full": {"name": "full"},
     "frozen": {"name": "frozen"},
     "lora": {"name": "lora", "rank": 4},

@@ -37,6 +37,12 @@ METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "adalora": {"target_rank": 3, "initial_rank": 4, "interval": 1, "warm_share": 0.0, "final_share": 0.25},
         "adalora-attention": {"target_rank": 1, "initial_rank": 2, "targets": "attention", "interval": 2},
     },
+    "adapter": {
+        "adapter-houlsby": {"reduction": 4},
+        "adapter-pfeiffer": {"style": "pfeiffer", "bottleneck": 8, "activation": "gelu"},
+        "adapter-parallel": {"style": "parallel", "bottleneck": 8},
+        "adapter-top": {"reduction": 4, "top_layers": 1},
+    },
     "frozen": {"frozen-0": {"trainable_layers": 0}, "frozen-1": {"trainable_layers": 1}},
     "full": {"full": {}},
     "lora": {
@@ -298,6 +304,9 @@ def should_move(variant: Variant, model: Model, name: str) -> bool:
         return ".ia3_l." in name
     if variant.method in ("p_tuning", "prefix", "prompt"):
         return ".virtual." in f".{bare}"
+    if variant.method == "adapter":
+        top = f"{model.backbone.layers_path}.{model.backbone.layers_count - 1}."
+        return ".adapters." in bare and (variant.tuned != "adapter-top" or top in bare)
     if variant.pooling == "mean" and ".pooler." in f".{bare}":
         return False
     if variant.tuned == "frozen-1":
@@ -396,8 +405,8 @@ def accumulation_agrees(variant: Variant, root: Path, scratch: Path) -> None:
 def impossible(variant: Variant) -> Recipe | None:
     """The variant's recipe with a method option that its backbone cannot satisfy."""
     options = {
-        "adalora": {"initial_rank": 999}, "frozen": {"trainable_layers": 99}, "lora": {"rank": 999},
-        "p_tuning": {"tokens": 60}, "prompt": {"tokens": 60},
+        "adalora": {"initial_rank": 999}, "adapter": {"bottleneck": 999}, "frozen": {"trainable_layers": 99},
+        "lora": {"rank": 999}, "p_tuning": {"tokens": 60}, "prompt": {"tokens": 60},
     }.get(variant.method)  # fmt: skip
     return variant.recipe().having("method", **options) if options else None
 

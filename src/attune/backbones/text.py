@@ -148,11 +148,10 @@ class Text(nn.Module):
         Returns:
             A part of `provides`.
         """
-        with torch.device("meta"):
-            network = AutoModel.from_config(config)
-        path, _ = find_layers(network, config)
+        bare = outline(config)
+        network = bare.network
         missing: set[str] = set()
-        if not any(name.endswith(".bias") for name, _ in network.get_submodule(path).named_parameters()):
+        if not any(name.endswith(".bias") for name, _ in network.get_submodule(bare.layers_path).named_parameters()):
             missing.add("bias_terms")
         if "inputs_embeds" not in inspect.signature(network.forward).parameters:
             missing.add("inputs_embeds")
@@ -282,6 +281,45 @@ def network_class(config: Any) -> Any:
     """The class that transformers makes of a config, its module imported; nothing where it knows none."""
     found: Any = MODEL_MAPPING.get(type(config), None)
     return found[0] if isinstance(found, tuple) else found
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A checkpoint's network without its weights.
+
+    Attributes:
+        network: The encoder, on torch's meta device.
+        layers_path: Module path of its stacked layers.
+    """
+
+    network: nn.Module
+    layers_path: str
+
+
+def outline(config: Any) -> Outline:
+    """Builds a network from its config alone; takes no memory for weights.
+
+    Args:
+        config: The checkpoint's config.
+
+    Returns:
+        The network and where its layers are.
+
+    Raises:
+        BackboneError: Transformers knows no encoder for that config, or it has no stack of layers.
+    """
+    try:
+        with torch.device("meta"):
+            network = AutoModel.from_config(config)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise BackboneError(
+            f"cannot be built as a text encoder: {error}",
+            where=str(config.name_or_path),
+            expected="config.json of a text encoder that transformers knows",
+            remedy="check the folder with `transformers.AutoModel.from_pretrained`",
+        ) from error
+    path, _ = find_layers(network, config)
+    return Outline(network, path)
 
 
 def with_dropout(config: Any, dropout: float) -> Any:

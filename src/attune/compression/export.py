@@ -29,15 +29,10 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
         What was written and why in this form.
 
     Raises:
-        CannotMerge: The method's result is no change of the backbone's weights.
+        CannotMerge: The bundle's method changes what no weights of the backbone can say.
         UnsupportedError: First-token pooling of two texts read apart, for which transformers has no class.
     """
-    backbone = copy.deepcopy(bundle.model.backbone)
-    try:
-        bundle.model.method.merge(backbone)
-    except CannotMerge as error:
-        error.where = str(bundle.path)
-        raise
+    backbone = merged(bundle)
     task = bundle.model.task
     if backbone.final and task.pieces() > 1:
         raise UnsupportedError(
@@ -55,6 +50,21 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
         if backbone.final:
             return whole_classifier(bundle, backbone, weight, bias, folder)
         return encoder_and_script(bundle, backbone, weight, bias, folder)
+
+
+def merged(bundle: Bundle) -> Any:
+    """A copy of the bundle's backbone, what was tuned folded into its own weights."""
+    backbone = copy.deepcopy(bundle.model.backbone)
+    try:
+        bundle.model.method.merge(backbone)
+    except CannotMerge as error:
+        raise CannotMerge(
+            f"method {bundle.manifest.method} cannot be exported as plain weights: {error.found}",
+            where=str(bundle.path),
+            expected=error.expected,
+            remedy=f"answer with `attune predict` or `attune serve`; {error.remedy}",
+        ) from error
+    return backbone
 
 
 def copy_tokenizer(bundle: Bundle, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -16,6 +16,20 @@ from attune.core.recipe import Options
 from attune.errors import BundleError, CannotMerge
 
 WEIGHTS = "weights.safetensors"
+
+
+class Layered(Protocol):
+    """A network with stacked layers; its weights need not be there."""
+
+    @property
+    def network(self) -> Any:
+        """The encoder; its config names `hidden_size`."""
+        ...
+
+    @property
+    def layers_path(self) -> str:
+        """Module path of the stack."""
+        ...
 
 
 class Tunable(Protocol):
@@ -79,6 +93,18 @@ class Method(ABC):
         """Positions of the backbone that virtual tokens take from the text; most methods take none."""
         return 0
 
+    def no_place(self, outline: Callable[[], Layered]) -> str:
+        """Why a network is not built as this method needs it; empty where it is.
+
+        Args:
+            outline: Makes the network without its weights.
+
+        Returns:
+            The reason and what works.
+        """
+        del outline
+        return ""
+
     def frozen_below(self, backbone: Tunable) -> int:
         """Layers, counted from the embeddings as 1, whose features stay the same all run; L + 1 means all of it."""
         del backbone
@@ -122,7 +148,7 @@ class Method(ABC):
             raise CannotMerge(
                 f"{self.options.name} cannot be merged: {self.cannot_merge}",
                 expected="a method that changes weights, such as lora or full",
-                remedy="answer with `attune predict` or `attune serve`, or tune with lora or full",
+                remedy="tune with lora, frozen or full where the merged weights are needed",
             )
 
     def save(self, backbone: Tunable, folder: Path, published: str) -> None:

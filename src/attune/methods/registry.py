@@ -6,6 +6,7 @@ METHODS = Registry(
     "method",
     {
         "adalora": "attune.methods.adalora:AdaLora",
+        "adapter": "attune.methods.adapter:Adapter",
         "bias": "attune.methods.bias:Bias",
         "frozen": "attune.methods.frozen:Frozen",
         "full": "attune.methods.full:Full",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from transformers import AutoConfig
 
 from attune.backbones.checkpoints import Checkpoint, fetch
 from attune.backbones.registry import BACKBONES
-from attune.backbones.text import FEWEST, SAFE, Encoding, positions, reads_pairs
+from attune.backbones.text import FEWEST, SAFE, Encoding, outline, positions, reads_pairs
 from attune.core.recipe import Axes, Recipe
 from attune.core.records import Prediction
 from attune.core.texts import SECOND
@@ -129,7 +130,10 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
     config = config_of(checkpoint)
     method: Any = METHODS.get(cell.method)(recipe.method)
     reason = (
-        missing_here(cell, checkpoint.name, config) or method.why_not(*dimensions(config)) or too_long(method, config)
+        missing_here(cell, checkpoint.name, config)
+        or method.why_not(*dimensions(config))
+        or too_long(method, config)
+        or method.no_place(partial(outline, config))
     )
     if reason:
         raise UnsupportedError(reason, where=f"[method] {cell.method} on {options.name}", remedy="change [method]")
