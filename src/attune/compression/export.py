@@ -34,6 +34,8 @@ def probabilities(texts):
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
     mask = inputs["attention_mask"].unsqueeze(-1).float()
     pooled = (model(**inputs).last_hidden_state * mask).sum(1) / mask.sum(1)
+    if settings["unit"]:
+        pooled = torch.nn.functional.normalize(pooled, dim=-1)
     logits = pooled @ head["weight"].T + head["bias"]
     return logits.sigmoid() if settings["multi_label"] else logits.softmax(-1)
 
@@ -56,13 +58,27 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 
     Returns:
         What was written and why in this form.
+
+    Raises:
+        UnsupportedError: The head is no affine map, or compares directions and the backbone pools by the first token.
     """
+    name = bundle.model.task.options.head
+    if not hasattr(bundle.model.head, "affine"):
+        raise UnsupportedError(
+            f"head {name} is not one affine map", where=str(bundle.path), expected="a head such as linear",
+            remedy="serve the bundle with attune",
+        )  # fmt: skip
     backbone = copy.deepcopy(bundle.model.backbone)
     bundle.model.method.merge(backbone)
     head: Any = bundle.model.head
     scale = 1.0 / bundle.model.temperature
-    weight = (head.linear.weight.detach() * scale).cpu().contiguous()
-    bias = (head.linear.bias.detach() * scale).cpu().contiguous()
+    weight, bias = ((value.detach() * scale).cpu().contiguous() for value in head.affine())
+    if backbone.final and head.unit:
+        raise UnsupportedError(
+            f"head {name} scales features to length one, which the family's own classification model does not",
+            where=str(bundle.path), expected="mean pooling, or head linear",
+            remedy='train with backbone.pooling = "mean", or serve the bundle with attune',
+        )  # fmt: skip
     with whole_folder(out) as folder:
         copy_tokenizer(bundle, folder)
         if backbone.final:
@@ -111,6 +127,7 @@ def encoder_and_script(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias
         "max_length": backbone.max_length,
         "multi_label": bundle.model.task.multi_label,
         "threshold": bundle.model.task.options.threshold,
+        "unit": bundle.model.head.unit,
     }
     (folder / "head.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "predict.py").write_text(SCRIPT, encoding="utf-8")

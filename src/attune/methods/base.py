@@ -45,6 +45,8 @@ class Method(ABC):
 
     Options: ClassVar[type[Options]]
     needs: ClassVar[frozenset[str]] = frozenset()
+    trains: ClassVar[bool] = True
+    """Whether any step is taken; where not, the head stays as it begins."""
     summary: ClassVar[str] = ""
     rate: ClassVar[float] = 5e-5
     head_rate: ClassVar[float] = 1e-3

@@ -8,6 +8,7 @@ METHODS = Registry(
         "frozen": "attune.methods.frozen:Frozen",
         "full": "attune.methods.full:Full",
         "lora": "attune.methods.lora:Lora",
+        "none": "attune.methods.none:Nothing",
     },
     "attune.methods",
 )

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from attune.core.recipe import Options
 from attune.core.records import Alternative, Answers, Input, Prediction
 from attune.errors import DataError, RecipeError, nearest
 from attune.tasks.common.losses import binary_cross_entropy, cross_entropy
+from attune.tasks.common.names import readable
 from attune.tasks.heads.registry import HEADS
 from attune.tasks.metrics import HEADLINE, HIGHER_IS_BETTER, NAMES, classification_metrics
 
 SHOWN_ALTERNATIVES = 5
+
+Told = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Several = Annotated[tuple[Told, ...], Field(min_length=1)]
 
 
 class ClassificationOptions(Options):
@@ -39,6 +43,20 @@ class ClassificationOptions(Options):
     """Focusing power of the focal loss; 0 is plain cross-entropy."""
     threshold: float = Field(0.5, gt=0, lt=1)
     """Probability above which a label is given, where the task is multi-label."""
+    descriptions: dict[str, Told | Several] = Field(default_factory=dict)
+    """Head `descriptions`: every label with a text, or a list of texts, that says what it is. Empty: the names."""
+    shots: int = Field(0, ge=0, le=10_000)
+    """Head `descriptions`: training rows of each label, drawn by the seed, that its vector is averaged with."""
+    calibrate: bool = False
+    """Head `descriptions`: take from each label its mean logit on training texts; their labels are not read."""
+
+    @field_validator("descriptions", "shots", "calibrate")
+    @classmethod
+    def _is_read(cls, value: Any, info: ValidationInfo) -> Any:
+        head = info.data.get("head", "linear")
+        if value and head in HEADS.names() and not hasattr(HEADS.get(head), "begin"):
+            raise ValueError(f"the head {head!r} does not read it; leave it out, or set task.head to 'descriptions'")
+        return value
 
 
 @dataclass(frozen=True)
@@ -83,14 +101,17 @@ class Classification:
             golds: The training rows' labels: a string each, or a list of strings each.
 
         Returns:
-            Names sorted, with counts.
+            Names sorted, with counts. Where labels are described, those are the labels, with or without a row.
 
         Raises:
-            DataError: Fewer than two labels.
+            DataError: Fewer than two labels, or one that is not among the described.
         """
         counts: Counter[str] = Counter()
         for gold in golds:
             counts.update(gold if self.multi_label else [gold])
+        if told := self.options.descriptions:
+            refuse_undescribed(sorted(counts.keys() - told.keys()))
+            counts.update(dict.fromkeys(told, 0))
         if len(counts) < (1 if self.multi_label else 2):
             raise DataError(
                 f"the training rows have {len(counts)} label(s): {', '.join(counts) or 'none'}",
@@ -100,6 +121,12 @@ class Classification:
             )
         names = tuple(sorted(counts))
         return Labels(names, tuple(counts[name] for name in names))
+
+    def descriptions(self, labels: Labels) -> list[list[str]]:
+        """The texts of each label: the recipe's, or its name as a person would say it."""
+        given = self.options.descriptions
+        told = [given.get(name, readable(name)) for name in labels.names]
+        return [[texts] if isinstance(texts, str) else list(texts) for texts in told]
 
     def inputs(self, row: Mapping[str, Any]) -> list[Input]:
         """What the backbone should read of a row: its text."""
@@ -230,6 +257,17 @@ class Classification:
     def metrics(self, answers: Answers) -> dict[str, float]:
         """Every metric of the task, by name."""
         return classification_metrics(answers)
+
+
+def refuse_undescribed(labels: Sequence[str]) -> None:
+    """Stops where rows have labels that the recipe's descriptions leave out."""
+    if labels:
+        raise DataError(
+            f"{len(labels)} label(s) of the training rows have no description: {', '.join(labels[:10])}",
+            where="task.descriptions",
+            expected="every label, where any is described",
+            remedy="describe them too, mend the spelling, or leave [task.descriptions] out to use the names",
+        )
 
 
 def gold_array(golds: Sequence[Any], index: Mapping[str, int], count: int, multi_label: bool) -> NDArray[Any]:

@@ -77,7 +77,7 @@ def show_plan(plan: dict[str, Any], as_json: bool) -> None:
     if as_json:
         emit(plan)
     else:
-        table(["what", "value"], list(plan.items()))
+        table(["what", "value"], [item for item in plan.items() if item[1] is not None])
 
 
 def show_result(bundle: Any, folder: Path, as_json: bool) -> None:
