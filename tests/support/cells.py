@@ -257,13 +257,21 @@ def digest(model: Model) -> str:
     return found.hexdigest()
 
 
-def shake(model: Model, seed: int = 3) -> None:
+def shake(on: Bench, seed: int = 3) -> None:
     """Moves everything that a bundle keeps so that nothing is at its neutral start, and answers differ."""
     draw = torch.Generator().manual_seed(seed)
-    head = 0.05 if model.describable else 0.5  # label vectors have length one; far from their texts, no label applies
+    jolt({name: value for name, value in moving(on.model) if not name.startswith("head.")}, 0.1, draw)
+    head = 0.5
+    if on.model.describable:  # its vectors have length one; far from the features, no label of several would apply
+        describe(on.model, on.rows, seed)
+        head = 0.05
+    jolt(dict(on.model.head.named_parameters()), head, draw)
+
+
+def jolt(parameters: Mapping[str, torch.nn.Parameter], size: float, draw: torch.Generator) -> None:
+    """Adds noise of a size."""
     with torch.no_grad():
-        for name, parameter in kept(model).items():
-            size = head if name.startswith("head.") else 0.1
+        for parameter in parameters.values():
             parameter.add_(torch.randn(parameter.shape, generator=draw) * size)
 
 
@@ -306,7 +314,7 @@ def merge_agrees(variant: Variant, root: Path, scratch: Path) -> None:
     on = bench(variant, root, scratch)
     ids = on.rows.rows(range(len(on.rows)))
     untouched = on.model.logits(ids)
-    shake(on.model)
+    shake(on)
     before = on.model.logits(ids)
     assert np.abs(before - untouched).max() > 100 * TOLERANCE, "the shake changed nothing, so nothing is tried"
     on.model.method.merge(on.model.backbone)
@@ -318,7 +326,7 @@ def merge_agrees(variant: Variant, root: Path, scratch: Path) -> None:
 def batches_agree(variant: Variant, root: Path, scratch: Path) -> None:
     """Invariant 5: one row alone, in a batch, in a padded batch, in another order: the same answer."""
     on = bench(variant, root, scratch)
-    shake(on.model)
+    shake(on)
     rows = [{"text": text} for text in on.table.texts]
     alone = np.stack([on.model.predict([row])[0].probabilities for row in rows])
     together = np.stack([found.probabilities for found in on.model.predict(rows)])
