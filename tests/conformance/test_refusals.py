@@ -42,8 +42,24 @@ def test_a_family_that_lacks_what_a_head_needs_is_refused_with_the_families_that
     assert "families that provide it: text" in reason
     assert not why_not(Cell("text", "classification", "linear", "full", "supervised"))
     assert cell in list(assemble.cells())
-    assert {found.family for found, _ in cells.refused()} == {"wordless"}
+    assert {(found.head, found.method) for found, _ in cells.refused() if found.family == "text"} == {
+        ("linear", "none")
+    }
     assert {found.family for found in cells.supported()} == {"text"}
+
+
+def test_a_head_that_must_be_trained_is_refused_where_nothing_is(root, tmp_path):
+    """The reason names the linear probe and the heads that answer untrained, and both work."""
+    document = {"data": {"train": "nowhere.csv"}, "backbone": {"name": "bert"}, "method": {"name": "none"}}
+    with pytest.raises(UnsupportedError) as caught:
+        train(parse(document, AXES), root, tmp_path / "out")
+    assert "head linear cannot answer before it is trained, and method none trains nothing" in caught.value.found
+    assert "frozen with trainable_layers = 0" in caught.value.found
+    assert caught.value.found.endswith("a head that answers untrained: descriptions")
+    assert caught.value.where == "text × classification × linear × none × supervised"
+    assert not (tmp_path / "out").exists()
+    for changes in ({"method": {"name": "frozen"}}, {"task": {"head": "descriptions"}}):
+        assert assemble.check(parse({**document, **changes}, AXES), root).name == "bert"
 
 
 def test_a_refused_cell_raises_before_its_data_is_looked_for(with_wordless, root, tmp_path):
