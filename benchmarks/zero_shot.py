@@ -63,7 +63,7 @@ def write(results: list[dict[str, Any]]) -> None:
     lines = [
         "# Zero-shot and five rows a label, embedded MiniLM", "", machine(), "",
         "Official test files; figures in %. Nothing is trained: a label's vector is the embedding of its name or of "
-        "its texts, with five rows a label averaged in. With rows: mean of three seeds (lowest to highest). "
+        "its texts, averaged with five rows where there are any. With rows: mean of three seeds (lowest to highest). "
         "Calibrated: the mean logit of each label on training texts, their labels unread, is taken away.", "",
         "| set | label texts | rows a label | calibrated | accuracy | macro F1 | seconds |",
         "|---|---|---|---|---|---|---|",

@@ -53,16 +53,16 @@ class DescriptionsHead(nn.Module):
 
     @torch.no_grad()
     def begin(self, texts: Sequence[Tensor], shots: Sequence[Tensor]) -> None:
-        """Sets the label vectors: the mean of a label's description and of its rows, each of length one.
+        """Sets the label vectors: each the mean of the label's texts and rows, of length one before.
+
+        A text counts as much as a row, so that a label told in several sentences is not drowned by a few rows.
 
         Args:
-            texts: For each label `(n, D)`, the vectors of its texts; their mean is the description.
+            texts: For each label `(n, D)`, the vectors of its texts.
             shots: For each label `(k, D)`, the vectors of rows that have it; k may be 0.
         """
         for position, (told, shown) in enumerate(zip(texts, shots, strict=True)):
-            description = F.normalize(F.normalize(told, dim=-1).mean(0), dim=0)
-            together = torch.cat([description.unsqueeze(0), F.normalize(shown, dim=-1)])
-            self.vectors[position] = together.mean(0)
+            self.vectors[position] = F.normalize(torch.cat([told, shown]), dim=-1).mean(0)
 
     @torch.no_grad()
     def balance(self, features: Tensor, *, each: bool, several: bool) -> None:
