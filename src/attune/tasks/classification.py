@@ -46,7 +46,7 @@ class ClassificationOptions(Options):
     descriptions: dict[str, Told | Several] = Field(default_factory=dict)
     """Head `descriptions`: every label with a text, or a list of texts, that says what it is. Empty: the names."""
     shots: int = Field(0, ge=0, le=10_000)
-    """Head `descriptions`: training rows of each label, drawn by the seed, each counting as much in its vector as a text."""
+    """Head `descriptions`: training rows of each label, drawn by the seed; each counts as much as a text of it."""
     calibrate: bool = False
     """Head `descriptions`: take from each label its mean logit on training texts; their labels are not read."""
 
