@@ -99,8 +99,9 @@ def test_a_check_fails_where_its_invariant_does_not_hold(root, tmp_path, monkeyp
     from attune.methods.lora import Lora
     from attune.training.loop import Loop
 
-    full = next(v for v in cells.every() if v.tuned == "full" and v.pooling == "mean")
-    lora = next(v for v in cells.every() if v.tuned == "lora-all" and v.pooling == "mean")
+    linear = [v for v in cells.every() if v.head == "linear" and v.pooling == "mean"]
+    full = next(v for v in linear if v.tuned == "full")
+    lora = next(v for v in linear if v.tuned == "lora-all")
 
     def broken(number, variant, owner, name, instead):
         with monkeypatch.context() as patch:
