@@ -35,13 +35,14 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {packages}"
 
 
-def once(recipe: Path, data: Path, seed: int) -> dict[str, Any]:
+def once(recipe: Path, data: Path, seed: int, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Trains a recipe with a seed in a new process.
 
     Args:
         recipe: The recipe.
         data: The data root.
         seed: Seed of the training.
+        overrides: `section.key=value` strings.
 
     Returns:
         Figures with intervals, baselines, seconds and peak memory.
@@ -49,7 +50,8 @@ def once(recipe: Path, data: Path, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "run"
         command = [sys.executable, "-m", "attune.apps.cli.main", "train", str(recipe), "--data-root", str(data)]
-        subprocess.run([*command, "--out", str(out), "--set", f"training.seed={seed}"], check=True)
+        settings = [word for item in (f"training.seed={seed}", *overrides) for word in ("--set", item)]
+        subprocess.run([*command, "--out", str(out), *settings], check=True)
         evaluation = json.loads((out / "bundle" / "evaluation.json").read_text())
         run = json.loads((out / "bundle" / "run.json").read_text())
         resolved = (out / "bundle" / "recipe.toml").read_text()

@@ -138,7 +138,8 @@ def methods() -> str:
     """Every method."""
     intro = "A method says which parameters move, and how they are saved and restored."
     parts = [entries("Methods", intro, "method", METHODS), "## Learning rates where the recipe gives none\n"]
-    rows = [[f"`{n}`", f"{METHODS.get(n).rate:g}", f"{METHODS.get(n).head_rate:g}"] for n in METHODS.names()]
+    trained = [name for name in METHODS.names() if METHODS.get(name).trains]
+    rows = [[f"`{n}`", f"{METHODS.get(n).rate:g}", f"{METHODS.get(n).head_rate:g}"] for n in trained]
     return "\n".join([*parts, table(["method", "backbone", "head"], rows)])
 
 

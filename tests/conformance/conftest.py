@@ -27,10 +27,12 @@ def pytest_terminal_summary(terminalreporter):
     passed = [value for report in terminalreporter.stats.get("passed", ()) for value in conformance(report)]
     if passed:
         numbers = sorted({number for _, _, number in passed})
+        idle = sum(not cells.applies(number, variant) for variant in cells.every() for number in cells.OF_TRAINING)
         terminalreporter.write_line(
             f"conformance: {len({cell for cell, _, _ in passed})} of {len(cells.supported())} cells, "
             f"{len({variant for _, variant, _ in passed})} of {len(cells.every())} variants, {len(passed)} checks of "
-            f"invariants {', '.join(map(str, numbers))}; {len(cells.refused())} cells refused"
+            f"invariants {', '.join(map(str, numbers))}; {len(cells.refused())} cells refused, "
+            f"{idle} checks of steps do not apply to variants that take none"
         )
 
 

@@ -37,6 +37,8 @@ TOLD = {
 FIRST = (*(str(number) for number in cells.IN_PROCESS), "pack", "trained", "killed")
 SECOND = ("answer", "trained")
 FOLDER = {"pack": "packed", "answer": "packed"}
+NUMBERS = {**{str(number): number for number in cells.IN_PROCESS}, "pack": 2, "answer": 2, "trained": 4, "killed": 7}
+"""Job to the invariant it is for."""
 
 
 def round_of(kinds: Sequence[str], suffix: str, root: Path, base: Path, processes: int) -> dict[tuple[str, str], Any]:
@@ -56,6 +58,7 @@ def round_of(kinds: Sequence[str], suffix: str, root: Path, base: Path, processe
         {"do": kind, "variant": variant.plain(), "scratch": str(base / str(variant) / FOLDER.get(kind, kind + suffix))}
         for variant in cells.every()
         for kind in kinds
+        if cells.applies(NUMBERS[kind], variant)
     ]
     shares = [jobs[at::processes] for at in range(processes)]
     started = [worker.start(root, share) for share in shares]
@@ -69,14 +72,17 @@ def round_of(kinds: Sequence[str], suffix: str, root: Path, base: Path, processe
 def verdicts(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> dict[tuple[str, int], str]:
     """What failed, by variant and invariant; an empty string where nothing did."""
     found: dict[tuple[str, int], str] = {}
-    for variant in map(str, cells.every()):
+    for each in cells.every():
+        variant = str(each)
         for number in cells.IN_PROCESS:
-            found[variant, number] = first[variant, str(number)].get("error", "")
+            if cells.applies(number, each):
+                found[variant, number] = first[variant, str(number)].get("error", "")
         packed, answered = first[variant, "pack"], second[variant, "answer"]
-        run, again, killed = first[variant, "trained"], second[variant, "trained"], first[variant, "killed"]
         found[variant, 2] = errors(packed, answered) or cells.unlike(packed["value"], answered["value"])
-        found[variant, 4] = errors(run, again) or ("" if run == again else "the runs differ")
-        found[variant, 7] = errors(run, killed) or ("" if run == killed else "the resumed run differs")
+        if cells.applies(4, each) and cells.applies(7, each):
+            run, again, killed = first[variant, "trained"], second[variant, "trained"], first[variant, "killed"]
+            found[variant, 4] = errors(run, again) or ("" if run == again else "the runs differ")
+            found[variant, 7] = errors(run, killed) or ("" if run == killed else "the resumed run differs")
     return found
 
 
@@ -90,24 +96,28 @@ def page(found: Mapping[tuple[str, int], str], seconds: float, processes: int) -
     passed = Counter(number for (_, number), failure in found.items() if not failure)
     tried = Counter(number for _, number in found)
     variants = cells.every()
+    idle = {number: sum(not cells.applies(number, variant) for variant in variants) for number in TOLD}
     lines = [
         "# Conformance: every cell, every invariant",
         "",
         f"{len(cells.supported())} supported cells, {len(variants)} variants, {sum(passed.values())} of {len(found)} "
-        f"checks passed, {len(cells.refused())} cells refused. Made by `make conformance` in {seconds:.0f} s "
+        f"checks passed, {sum(idle.values())} do not apply, {len(cells.refused())} cells refused. "
+        f"Made by `make conformance` in {seconds:.0f} s "
         f"on {datetime.now(UTC):%Y-%m-%d}.",
         "",
-        "| invariant (DESIGN §4) | variants | passed |",
-        "|---|---:|---:|",
-        *(f"| {number}. {TOLD[number]} | {tried[number]} | {passed[number]} |" for number in sorted(TOLD)),
+        "| invariant (DESIGN §4) | variants | passed | does not apply |",
+        "|---|---:|---:|---:|",
+        *(f"| {number}. {TOLD[number]} | {tried[number]} | {passed[number]} | {idle[number]} |" for number in TOLD),
+        "",
+        "Invariants 1, 4, 6 and 7 are of steps; they do not apply where the method takes none.",
         "",
         "| cell | variants | checks passed |",
         "|---|---:|---:|",
     ]
     for cell in cells.supported():
         own = [variant for variant in variants if variant.cell == cell]
-        good = sum(not found[str(variant), number] for variant in own for number in TOLD)
-        lines.append(f"| {cell} | {len(own)} | {good} of {len(own) * len(TOLD)} |")
+        asked = [(str(variant), number) for variant in own for number in TOLD if cells.applies(number, variant)]
+        lines.append(f"| {cell} | {len(own)} | {sum(not found[each] for each in asked)} of {len(asked)} |")
     lines += ["", "## Refused cells", ""]
     lines += [f"- {cell}: {reason}" for cell, reason in cells.refused()] or ["None."]
     lines += ["", "## Failed checks", ""]

@@ -13,7 +13,8 @@ from attune.model.assemble import AXES, Cell, why_not
 from support import cells
 from support.tiny import WORDS
 
-PLAIN = next(v for v in cells.every() if v.kind == "bert" and v.pooling == "mean" and v.tuned == "frozen-0")
+LINEAR = [v for v in cells.every() if v.head == "linear"]
+PLAIN = next(v for v in LINEAR if v.kind == "bert" and v.pooling == "mean" and v.tuned == "frozen-0")
 
 
 class Wordless:
@@ -42,8 +43,24 @@ def test_a_family_that_lacks_what_a_head_needs_is_refused_with_the_families_that
     assert "families that provide it: text" in reason
     assert not why_not(Cell("text", "classification", "linear", "full", "supervised"))
     assert cell in list(assemble.cells())
-    assert {found.family for found, _ in cells.refused()} == {"wordless"}
+    assert {(found.head, found.method) for found, _ in cells.refused() if found.family == "text"} == {
+        ("linear", "none")
+    }
     assert {found.family for found in cells.supported()} == {"text"}
+
+
+def test_a_head_that_must_be_trained_is_refused_where_nothing_is(root, tmp_path):
+    """The reason names the linear probe and the heads that answer untrained, and both work."""
+    document = {"data": {"train": "nowhere.csv"}, "backbone": {"name": "bert"}, "method": {"name": "none"}}
+    with pytest.raises(UnsupportedError) as caught:
+        train(parse(document, AXES), root, tmp_path / "out")
+    assert "head linear cannot answer before it is trained, and method none trains nothing" in caught.value.found
+    assert "frozen with trainable_layers = 0" in caught.value.found
+    assert caught.value.found.endswith("a head that answers untrained: descriptions")
+    assert caught.value.where == "text × classification × linear × none × supervised"
+    assert not (tmp_path / "out").exists()
+    for changes in ({"method": {"name": "frozen"}}, {"task": {"head": "descriptions"}}):
+        assert assemble.check(parse({**document, **changes}, AXES), root).name == "bert"
 
 
 def test_a_refused_cell_raises_before_its_data_is_looked_for(with_wordless, root, tmp_path):
@@ -114,7 +131,7 @@ def run_recipe(variant, folder, **data):
 
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_9_rows_cut_are_counted_in_the_run_and_in_its_bundle(multi_label, root, tmp_path, checked):
-    variant = next(v for v in cells.every() if (v.kind, v.tuned, v.multi_label) == ("bert", "frozen-0", multi_label))
+    variant = next(v for v in LINEAR if (v.kind, v.tuned, v.multi_label) == ("bert", "frozen-0", multi_label))
     recipe, _ = run_recipe(variant, tmp_path)
     recipe = recipe.having("backbone", name=str(root / "bert"))
     table = cells.Table(40, multi_label=multi_label)
@@ -135,7 +152,7 @@ def test_9_rows_cut_are_counted_in_the_run_and_in_its_bundle(multi_label, root, 
 
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_9_labels_that_only_validation_rows_have_are_refused(multi_label, root, tmp_path, checked):
-    variant = next(v for v in cells.every() if (v.kind, v.tuned, v.multi_label) == ("bert", "frozen-0", multi_label))
+    variant = next(v for v in LINEAR if (v.kind, v.tuned, v.multi_label) == ("bert", "frozen-0", multi_label))
     recipe, table = run_recipe(variant, tmp_path)
     recipe = recipe.having("backbone", name=str(root / "bert"))
     table.golds[4] = ["refund", "refnud"] if multi_label else "refnud"

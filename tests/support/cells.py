@@ -17,6 +17,7 @@ from attune.backbones.checkpoints import Checkpoint
 from attune.core.recipe import Recipe, parse
 from attune.core.texts import FIRST, SECOND, joined, row_of
 from attune.errors import CannotMerge
+from attune.lifecycle.begin import describe
 from attune.lifecycle.train import train
 from attune.model import bundle as bundles
 from attune.model.assemble import AXES, Cell, Model, assemble, cells, check, why_not
@@ -64,6 +65,10 @@ KINDS: Mapping[str, Sequence[str]] = {"text": tuple(CONFIGS)}
 """Backbone family to the kinds of tiny model it is tried on."""
 POOLINGS = ("mean", "first")
 LABELS = ("address", "cancel", "refund")
+HEAD_OPTIONS: Mapping[str, Mapping[str, Any]] = {"descriptions": {"shots": 2, "calibrate": True}}
+"""Head to what is set in [task] for it, so that all of its code runs."""
+OF_TRAINING = frozenset({1, 4, 6, 7})
+"""Invariants that say something of steps; they do not apply to a method that takes none."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +108,14 @@ class Variant:
         document = {
             "data": data or {"train": "nowhere.jsonl"},
             "backbone": {"family": self.family, "name": self.kind, "pooling": self.pooling},
-            "task": {"name": self.task, "head": self.head, "multi_label": self.multi_label, **asked},
+            "task": {
+                "name": self.task, "head": self.head, "multi_label": self.multi_label, **asked,
+                **HEAD_OPTIONS.get(self.head, {}),
+            },
             "method": {"name": self.method, **options},
             "training": {**defaults, **training},
             "evaluation": {"baselines": ["majority"], "resamples": 100},
-        }
+        }  # fmt: skip
         return parse(document, AXES)
 
     def plain(self) -> dict[str, Any]:
@@ -146,6 +154,11 @@ def every() -> list[Variant]:
                 Variant(**asdict(cell), kind=kind, pooling=pooling, tuned=tuned, multi_label=many, asked=asked)
             )
     return found
+
+
+def applies(number: int, variant: Variant) -> bool:
+    """Whether an invariant says something of a variant: told by what its method does, not by its name."""
+    return number not in OF_TRAINING or AXES["method"].get(variant.method).trains
 
 
 def entries(variant: Variant) -> frozenset[tuple[str, Any]]:
@@ -251,7 +264,10 @@ def bench(variant: Variant, root: Path, scratch: Path, *, count: int = 8, recipe
     counts = (3, 2, 5)
     model = assemble(recipe, checkpoint, Labels(LABELS, counts), dropout=recipe.training.dropout)
     scratch.mkdir(parents=True, exist_ok=True)
-    return Bench(model, recipe, table, encode(model, table, scratch / "ids"), checkpoint)
+    rows = encode(model, table, scratch / "ids")
+    if model.describable:
+        describe(model, rows, recipe.training.seed)
+    return Bench(model, recipe, table, rows, checkpoint)
 
 
 def run(on: Bench, folder: Path, *, listeners: tuple[Any, ...] = (), stopping: Callable[[], str] = lambda: "") -> Loop:
@@ -276,20 +292,34 @@ def snapshot(model: Model) -> dict[str, bytes]:
     return {name: value.detach().cpu().numpy().tobytes() for name, value in model.state_dict().items()}
 
 
+def kept(model: Model) -> dict[str, torch.nn.Parameter]:
+    """What a bundle keeps: what moves, and the head whether it moves or not."""
+    return {**dict(moving(model)), **{f"head.{name}": value for name, value in model.head.named_parameters()}}
+
+
 def digest(model: Model) -> str:
     """SHA-256 of what moves, head included."""
     found = hashlib.sha256()
-    for name, parameter in moving(model):
+    for name, parameter in kept(model).items():
         found.update(name.encode() + parameter.detach().cpu().numpy().tobytes())
     return found.hexdigest()
 
 
-def shake(model: Model, seed: int = 3) -> None:
-    """Moves everything that moves so that nothing is at its neutral start, and answers differ."""
+def shake(on: Bench, seed: int = 3) -> None:
+    """Moves everything that a bundle keeps so that nothing is at its neutral start, and answers differ."""
     draw = torch.Generator().manual_seed(seed)
+    jolt({name: value for name, value in moving(on.model) if not name.startswith("head.")}, 0.1, draw)
+    head = 0.5
+    if on.model.describable:  # its vectors have length one; far from the features, no label of several would apply
+        describe(on.model, on.rows, seed)
+        head = 0.05
+    jolt(dict(on.model.head.named_parameters()), head, draw)
+
+
+def jolt(parameters: Mapping[str, torch.nn.Parameter], size: float, draw: torch.Generator) -> None:
+    """Adds noise of a size."""
     with torch.no_grad():
-        for name, parameter in moving(model):
-            size = 0.5 if name.startswith("head.") else 0.1
+        for parameter in parameters.values():
             parameter.add_(torch.randn(parameter.shape, generator=draw) * size)
 
 
@@ -344,7 +374,7 @@ def merge_agrees(variant: Variant, root: Path, scratch: Path) -> None:
     on = bench(variant, root, scratch)
     ids = on.rows.rows(range(len(on.rows)))
     untouched = on.model.logits(ids)
-    shake(on.model)
+    shake(on)
     before = on.model.logits(ids)
     assert np.abs(before - untouched).max() > 20 * TOLERANCE, "the shake changed nothing, so nothing is tried"
     if reason := on.model.method.cannot_merge:
@@ -362,7 +392,7 @@ def merge_agrees(variant: Variant, root: Path, scratch: Path) -> None:
 def batches_agree(variant: Variant, root: Path, scratch: Path) -> None:
     """Invariant 5: one row alone, in a batch, in a padded batch, in another order: the same answer."""
     on = bench(variant, root, scratch)
-    shake(on.model)
+    shake(on)
     rows = texts(on.table)
     alone = np.stack([on.model.predict([row])[0].probabilities for row in rows])
     together = np.stack([found.probabilities for found in on.model.predict(rows)])
@@ -472,9 +502,10 @@ def texts(table: Table) -> list[dict[str, str]]:
 
 
 def pack(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
-    """Trains a little, packs a bundle, and tells what it answers; for invariant 2."""
+    """Trains a little where there is training, packs a bundle, and tells what it answers; for invariant 2."""
     on = bench(variant, root, scratch)
-    run(on, scratch / "run")
+    if on.model.method.trains:
+        run(on, scratch / "run")
     on.model.temperature = 1.25
     recipe = on.recipe.having("backbone", sha256=on.checkpoint.sha256, max_length=40)
     on.model.backbone.options = recipe.backbone

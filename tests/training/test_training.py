@@ -20,7 +20,8 @@ from attune.training.optimiser import build, factor, moving, set_rates
 from attune.training.precision import choose
 from support import cells
 
-FULL = next(v for v in cells.every() if (v.kind, v.pooling, v.tuned, v.multi_label) == ("bert", "mean", "full", False))
+LINEAR = [v for v in cells.every() if v.head == "linear"]
+FULL = next(v for v in LINEAR if (v.kind, v.pooling, v.tuned, v.multi_label) == ("bert", "mean", "full", False))
 
 
 def curve(steps=100, **values):

@@ -30,8 +30,15 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 
     Raises:
         CannotMerge: The bundle's method changes what no weights of the backbone can say.
-        UnsupportedError: First-token pooling of two texts read apart, for which transformers has no class.
+        UnsupportedError: First-token pooling of two texts read apart, for which transformers has no class;
+            or the head is no affine map, or compares directions and the backbone pools by the first token.
     """
+    name = bundle.model.task.options.head
+    if not hasattr(bundle.model.head, "affine"):
+        raise UnsupportedError(
+            f"head {name} is not one affine map", where=str(bundle.path), expected="a head such as linear",
+            remedy="serve the bundle with attune",
+        )  # fmt: skip
     backbone = merged(bundle)
     task = bundle.model.task
     if backbone.final and task.pieces() > 1:
@@ -43,8 +50,13 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
         )
     head: Any = bundle.model.head
     scale = 1.0 / bundle.model.temperature
-    weight = (head.linear.weight.detach() * scale).cpu().contiguous()
-    bias = (head.linear.bias.detach() * scale).cpu().contiguous()
+    weight, bias = ((value.detach() * scale).cpu().contiguous() for value in head.affine())
+    if backbone.final and head.unit:
+        raise UnsupportedError(
+            f"head {name} scales features to length one, which the family's own classification model does not",
+            where=str(bundle.path), expected="mean pooling, or head linear",
+            remedy='train with backbone.pooling = "mean", or serve the bundle with attune',
+        )  # fmt: skip
     with whole_folder(out) as folder:
         copy_tokenizer(bundle, folder)
         if backbone.final:
@@ -114,6 +126,7 @@ def encoder_and_script(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias
         "max_length": backbone.max_length,
         "multi_label": bundle.model.task.multi_label,
         "threshold": bundle.model.task.options.threshold,
+        "unit": bundle.model.head.unit,
     }
     (folder / "head.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "predict.py").write_text(script(texts, pieces), encoding="utf-8")

@@ -20,7 +20,8 @@ def pooled(*texts):
     batch = tokenizer(*texts, padding=True, truncation=True, max_length=settings["max_length"], return_tensors="pt")
     inputs = {name: batch[name] for name in settings["inputs"]}
     mask = inputs["attention_mask"].unsqueeze(-1).float()
-    return (model(**inputs).last_hidden_state * mask).sum(1) / mask.sum(1)
+    vectors = (model(**inputs).last_hidden_state * mask).sum(1) / mask.sum(1)
+    return torch.nn.functional.normalize(vectors, dim=-1) if settings["unit"] else vectors
 
 @torch.inference_mode()
 def probabilities(rows):

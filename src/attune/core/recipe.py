@@ -98,7 +98,7 @@ class TrainingOptions(Options):
     clip: float = Field(1.0, ge=0)
     """Largest norm of the gradient; 0 for no clipping."""
     start: Literal["probe", "random"] = "probe"
-    """How the head begins: solved as a convex problem on the untuned features, or at random."""
+    """How a linear head begins: solved as a convex problem on the untuned features, or at random."""
     probe_l2: float | None = Field(None, gt=0)
     """L2 strength of that convex problem. Not given: chosen by cross-validation."""
     patience: int = Field(0, ge=0)

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 from attune.core.records import Answers
 from attune.errors import DataError
 from attune.evaluation.tfidf import tfidf
+from attune.tasks.common.names import readable
+from attune.tasks.heads.descriptions import SCALE
 from attune.tasks.metrics import Floats
 
 __all__ = ["majority", "tfidf", "zero_shot"]
 
 Embed = Callable[[list[str]], NDArray[Any]]
 
-TEMPERATURE = 0.05
-"""Divides cosines before they become probabilities: the usual scale of sentence embeddings (a factor of 20)."""
+TEMPERATURE = 1 / SCALE
+"""Divides cosines before they become probabilities, as in the descriptions head."""
 
 
 def majority(labels: Sequence[str], train_gold: NDArray[Any], gold: NDArray[Any]) -> Answers:
@@ -46,11 +48,6 @@ def majority(labels: Sequence[str], train_gold: NDArray[Any], gold: NDArray[Any]
         shares = np.bincount(train_gold, minlength=len(labels)) / len(train_gold)
         chosen = np.full(rows, shares.argmax(), dtype=np.int64)
     return Answers("majority", tuple(labels), gold, np.tile(shares.astype(np.float64), (rows, 1)), chosen)
-
-
-def readable(label: str) -> str:
-    """A label's name as a person would say it: separators become spaces."""
-    return " ".join(label.replace("_", " ").replace("-", " ").replace("/", " ").split()) or label
 
 
 def zero_shot(

@@ -31,7 +31,7 @@ def card(recipe: Recipe, model: Model, evaluation: Evaluation | None, kind: str,
         if not model.task.multi_label
         else f"Answers with any of {len(names)} labels, or none",
         f"({', '.join(names[:12])}{', …' if len(names) > 12 else ''}).",
-        f"Learned from {sum(model.labels.counts)} labels of `{recipe.data.train}`, seed {recipe.training.seed}.",
+        learned(recipe, model),
         "",
         "## How good it is",
         "",
@@ -45,6 +45,15 @@ def card(recipe: Recipe, model: Model, evaluation: Evaluation | None, kind: str,
         "- Figures hold for rows like the ones measured; audit and evaluate again when the rows change.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def learned(recipe: Recipe, model: Model) -> str:
+    """From what the labels are known."""
+    if model.method.trains:
+        return f"Learned from {sum(model.labels.counts)} labels of `{recipe.data.train}`, seed {recipe.training.seed}."
+    shots = model.task.options.shots
+    shown = f" and from at most {shots} rows of each in `{recipe.data.train}`, seed {recipe.training.seed}"
+    return f"Nothing was trained: labels are known from their texts in recipe.toml{shown if shots else ''}."
 
 
 def figures(evaluation: Evaluation | None, kind: str) -> list[str]:

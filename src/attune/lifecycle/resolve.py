@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from attune.core.recipe import Recipe
+from attune.core.recipe import Recipe, TrainingOptions
 from attune.core.texts import SECOND
 from attune.errors import DataError
 from attune.model.assemble import Model
@@ -21,6 +21,8 @@ from attune.training.precision import ANSWERING, CANDIDATES, choose
 ROUNDING = 8
 SHORTEST = 64
 ROWS_FOR_L2 = 10_000
+STILL: dict[str, Any] = {"epochs": 0, "precision": "float32", "attention": ANSWERING}
+"""What the recipe of a run that takes no step says."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,17 @@ def max_length(longest: int, limit: int) -> int:
 
 def solved(model: Model) -> bool:
     """Whether nothing but the head moves and the head is solved, so that there are no steps to take."""
-    return model.method.frozen_below(model.backbone) > model.backbone.layers_count and hasattr(model.head, "fit")
+    return model.method.frozen_below(model.backbone) > model.backbone.layers_count and model.solvable
+
+
+def rates(options: TrainingOptions, model: Model) -> dict[str, float | None]:
+    """The learning rates: the recipe's, or the method's own; none where nothing is trained."""
+    if not model.method.trains:
+        return {"learning_rate": None, "head_learning_rate": None}
+    return {
+        "learning_rate": options.learning_rate or model.method.rate,
+        "head_learning_rate": options.head_learning_rate or model.method.head_rate,
+    }
 
 
 def after_encoding(recipe: Recipe, model: Model, rows: Encoded) -> tuple[Recipe, dict[str, Any]]:
@@ -79,13 +91,9 @@ def after_encoding(recipe: Recipe, model: Model, rows: Encoded) -> tuple[Recipe,
     options = recipe.training
     measured: dict[str, Any] = {}
     metric, _ = model.task.metric(options.metric)
-    changes: dict[str, Any] = {
-        "metric": metric,
-        "learning_rate": options.learning_rate or model.method.rate,
-        "head_learning_rate": options.head_learning_rate or model.method.head_rate,
-    }
-    if options.start == "probe" and solved(model):
-        changes |= {"epochs": 0, "precision": "float32", "attention": ANSWERING}
+    changes: dict[str, Any] = {"metric": metric, **rates(options, model)}
+    if not model.method.trains or (options.start == "probe" and solved(model)):
+        changes |= STILL
     elif "auto" in (options.precision, options.attention):
         size = min(options.batch_size, len(rows))
         sample = np.random.default_rng(options.seed).choice(len(rows), size, replace=False)

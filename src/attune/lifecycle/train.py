@@ -26,6 +26,7 @@ from attune.errors import DataError, RecipeError
 from attune.evaluation.evaluate import Evaluation, evaluate
 from attune.evaluation.report import report
 from attune.lifecycle import judge, resolve
+from attune.lifecycle.begin import describe
 from attune.lifecycle.card import card
 from attune.lifecycle.examine import examine
 from attune.model import bundle as bundles
@@ -119,8 +120,10 @@ class Run:
 
     def _start(self, model: Model, rows: Encoded) -> None:
         target, start = self.folder / "recipe.toml", self.folder / "start"
-        solve = self.recipe.training.start == "probe" and hasattr(model.head, "fit")
-        if solve and start.is_dir():
+        solve = self.recipe.training.start == "probe" and model.solvable
+        if model.describable:
+            self._describe(model, rows)
+        elif solve and start.is_dir():
             checkpoint.load_weights(start, model)
         elif solve:
             self.events.write("probe", rows=len(rows))
@@ -134,6 +137,15 @@ class Run:
             with whole_file(target) as path:
                 path.write_text(self.recipe.toml(), encoding="utf-8")
 
+    def _describe(self, model: Model, rows: Encoded) -> None:
+        found = describe(model, rows, self.recipe.training.seed)
+        told = zip(model.labels.names, model.task.descriptions(model.labels), strict=True)
+        self.recipe = self.recipe.having("task", descriptions=dict(told))
+        self.notices += found.notices
+        self.events.write(
+            "described", labels=len(model.labels.names), texts=found.texts, shots=found.rows, balanced=found.unlabelled
+        )
+
     def _tune(self, model: Model, rows: Encoded, held: Encoded | None, splits: Splits) -> None:
         options = self.recipe.training
         _, higher = model.task.metric(options.metric)
@@ -141,9 +153,21 @@ class Run:
         if held is not None and splits.validation:
             measure = partial(validation_metrics, model, held, splits.validation.labels())
         place = Place(self.folder, self.events, self.around.stopping)
+        if not model.method.trains:
+            self._stay(measure)
+            return
         with tracking(options.trackers, self.folder, self.recipe) as listener:
             self.events.listen(listener)
             Loop(model, rows, options, place, measure, higher).run()
+
+    def _stay(self, measure: Callable[[], dict[str, float]] | None) -> None:
+        name = cell_of(self.recipe).method
+        self.notices.insert(0, f"nothing was trained (method {name}): the head answers as it began")
+        self.events.write("untrained", method=name)
+        if measure:
+            found = measure()
+            told = {f"validation_{key}": figure for key, figure in found.items()}
+            self.events.write("validation", epoch=0, step=0, best=found[self.recipe.training.metric], **told)
 
     def _finish(self, model: Model, held: Encoded | None, splits: Splits) -> Bundle:
         if held is not None:
@@ -174,7 +198,7 @@ class Run:
 
     def _evaluate(self, model: Model, splits: Splits, table: Table, kind: str) -> Evaluation:
         self.events.write("evaluating", rows=len(table), split=kind)
-        judged = judge.judge(model, table, cell_of(self.recipe).method)
+        judged = judge.judge(model, table, known_as(self.recipe, model))
         options = self.recipe.evaluation
         wanted, left_out = judge.baselines_for(options.baselines, model.task.fields)
         embed = judge.embedder(model.backbone.checkpoint) if "zero_shot" in wanted else None
@@ -210,7 +234,7 @@ class Run:
             }
             result["report.html"] = report(
                 evaluation,
-                title=f"{cell_of(self.recipe).task}: {cell_of(self.recipe).method} on {model.backbone.checkpoint.name}",
+                title=f"{cell_of(self.recipe).task}: {evaluation.name} on {model.backbone.checkpoint.name}",
                 recipe_toml=self.recipe.toml(),
                 history=history(events),
                 facts=shown,
@@ -221,6 +245,12 @@ class Run:
 def task_of(recipe: Recipe) -> Any:
     """The task a recipe names, built with its options."""
     return TASKS.get(cell_of(recipe).task)(recipe.task)
+
+
+def known_as(recipe: Recipe, model: Model) -> str:
+    """What to call a model in tables: its method, or its head where nothing was trained."""
+    cell = cell_of(recipe)
+    return cell.method if model.method.trains else f"{cell.head}, untrained"
 
 
 def unseen_labels(unseen: list[str]) -> DataError:
@@ -296,7 +326,9 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
         model = assemble(recipe, files, labels)
         options = recipe.training
         batches = math.ceil(len(splits.train) / options.batch_size)
-        epochs = 0 if options.start == "probe" and resolve.solved(model) else options.epochs
+        still = not model.method.trains or (options.start == "probe" and resolve.solved(model))
+        epochs = 0 if still else options.epochs
+        rates = resolve.rates(options, model)
         facts = run_facts(model, 0.0)
         return {
             "combination": str(cell_of(recipe)),
@@ -304,8 +336,8 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
             "rows": {name: len(table) for name, table in splits.tables().items()},
             "labels": len(labels.names),
             "steps": math.ceil(batches / options.accumulation) * epochs,
-            "learning rate": options.learning_rate or model.method.rate,
-            "head learning rate": options.head_learning_rate or model.method.head_rate,
+            "learning rate": rates["learning_rate"],
+            "head learning rate": rates["head_learning_rate"],
             "moved parameters": facts["moved_parameters"],
             "parameters": facts["parameters"],
             "notices": splits.notices,

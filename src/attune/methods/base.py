@@ -68,6 +68,8 @@ class Method(ABC):
 
     Options: ClassVar[type[Options]]
     needs: ClassVar[frozenset[str]] = frozenset()
+    trains: ClassVar[bool] = True
+    """Whether any step is taken; where not, the head stays as it begins."""
     summary: ClassVar[str] = ""
     decays: ClassVar[bool] = True
     """Whether weight decay suits what moves in the backbone; not where its neutral value is other than 0."""

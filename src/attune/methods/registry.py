@@ -12,6 +12,7 @@ METHODS = Registry(
         "full": "attune.methods.full:Full",
         "ia3": "attune.methods.ia3:Ia3",
         "lora": "attune.methods.lora:Lora",
+        "none": "attune.methods.none:Nothing",
         "p_tuning": "attune.methods.p_tuning:PTuning",
         "prefix": "attune.methods.prefix:Prefix",
         "prompt": "attune.methods.prompt:Prompt",

@@ -74,6 +74,19 @@ def why_not(cell: Cell) -> str:
             fits = [name for name in BACKBONES.names() if entry.needs <= BACKBONES.get(name).provides]
             nearest = f"families that provide it: {', '.join(fits)}" if fits else "no family here provides it"
             return f"{kind} needs {', '.join(missing)}, which the {cell.family} family does not provide; {nearest}"
+    if hasattr(HEADS.get(cell.head), "begin") and not hasattr(TASKS.get(cell.task), "descriptions"):
+        able = [name for name in TASKS.names() if hasattr(TASKS.get(name), "descriptions")]
+        return (
+            f"head {cell.head} begins from what each label's texts say, and a label of task {cell.task} is nothing that "
+            f"a text could be near to; use head linear, or a task whose labels can be described: {', '.join(able)}"
+        )
+    if HEADS.get(cell.head).trains and not METHODS.get(cell.method).trains:
+        able = [name for name in HEADS.names() if not HEADS.get(name).trains]
+        return (
+            f"head {cell.head} cannot answer before it is trained, and method {cell.method} trains nothing; use "
+            f"method frozen with trainable_layers = 0 (the linear probe), or a head that answers untrained: "
+            f"{', '.join(able)}"
+        )
     return ""
 
 
@@ -220,6 +233,16 @@ class Model(nn.Module):
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next(self.head.parameters()).device
+
+    @property
+    def solvable(self) -> bool:
+        """Whether the head can be solved on fixed features: whether it has `fit`."""
+        return hasattr(self.head, "fit")
+
+    @property
+    def describable(self) -> bool:
+        """Whether the head begins from the labels' texts: whether it has `begin`."""
+        return hasattr(self.head, "begin")
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """Logits `(B, K)` of a collated batch."""

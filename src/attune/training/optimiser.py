@@ -16,7 +16,9 @@ from attune.model.assemble import Model
 
 
 def moving(model: Model) -> Iterator[tuple[str, nn.Parameter]]:
-    """Every parameter that moves, by name, in a fixed order: the backbone's, then the head's."""
+    """Every parameter that moves, by name, in a fixed order: the backbone's, then the head's; none by method `none`."""
+    if not model.method.trains:
+        return
     for name, parameter in model.backbone.network.named_parameters():
         if parameter.requires_grad:
             yield f"backbone.{name}", parameter

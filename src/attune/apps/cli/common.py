@@ -173,6 +173,13 @@ class Progress:
     def _probe(self, event: Mapping[str, Any]) -> None:
         self.console.print(f"solving the head on the untuned features of {event['rows']:,} rows …", highlight=False)
 
+    def _described(self, event: Mapping[str, Any]) -> None:
+        told = f"label vectors from {event['texts']:,} texts and {event['shots']:,} training rows"
+        self.console.print(told, highlight=False)
+
+    def _untrained(self, event: Mapping[str, Any]) -> None:
+        self.console.print(f"nothing is trained (method {event['method']})", highlight=False)
+
     def _start(self, event: Mapping[str, Any]) -> None:
         self.rows, self.steps = event["rows"] * event["epochs"], max(event["steps"], 1)
         if event["steps"]:

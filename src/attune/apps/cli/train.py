@@ -78,7 +78,7 @@ def show_plan(plan: dict[str, Any], as_json: bool) -> None:
     if as_json:
         emit(plan)
     else:
-        table(["what", "value"], [(name, plainly(value)) for name, value in plan.items()])
+        table(["what", "value"], [(name, plainly(value)) for name, value in plan.items() if value is not None])
 
 
 def show_result(bundle: Any, folder: Path, as_json: bool) -> None:

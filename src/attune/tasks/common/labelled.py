@@ -92,6 +92,10 @@ class LabelTask(ABC):
         """Whether rows carry lists of labels."""
         return self.options.multi_label
 
+    def described(self) -> frozenset[str]:
+        """The labels that the recipe itself gives; none where they are learned from the rows."""
+        return frozenset()
+
     def labels(self, golds: Iterable[Any]) -> Labels:
         """Learns the label names.
 
@@ -99,14 +103,17 @@ class LabelTask(ABC):
             golds: The training rows' labels: a string each, or a list of strings each.
 
         Returns:
-            Names sorted, with counts.
+            Names sorted, with counts. Where labels are described, those are the labels, with or without a row.
 
         Raises:
-            DataError: Fewer than two labels.
+            DataError: Fewer than two labels, or one that is not among the described.
         """
         counts: Counter[str] = Counter()
         for gold in golds:
             counts.update(gold if self.multi_label else [gold])
+        if told := self.described():
+            refuse_undescribed(sorted(counts.keys() - told))
+            counts.update(dict.fromkeys(told, 0))
         if len(counts) < (1 if self.multi_label else 2):
             raise DataError(
                 f"the training rows have {len(counts)} label(s): {', '.join(counts) or 'none'}",
@@ -242,6 +249,17 @@ class LabelTask(ABC):
     def metrics(self, answers: Answers) -> dict[str, float]:
         """Every metric of the task, by name."""
         return classification_metrics(answers)
+
+
+def refuse_undescribed(labels: Sequence[str]) -> None:
+    """Stops where rows have labels that the recipe's descriptions leave out."""
+    if labels:
+        raise DataError(
+            f"{len(labels)} label(s) of the training rows have no description: {', '.join(labels[:10])}",
+            where="task.descriptions",
+            expected="every label, where any is described",
+            remedy="describe them too, mend the spelling, or leave [task.descriptions] out to use the names",
+        )
 
 
 def gold_array(golds: Sequence[Any], index: Mapping[str, int], count: int, multi_label: bool) -> NDArray[Any]:

@@ -33,6 +33,9 @@ class LinearHead(nn.Module):
 
     needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
     trains: ClassVar[bool] = True
+    """Whether it must be trained before it can answer."""
+    unit: ClassVar[bool] = False
+    """Whether features are scaled to length one before the affine map."""
     summary: ClassVar[str] = "one affine map from the pooled vector to the labels, started from its convex solution"
 
     def __init__(self, width: int, outputs: int, dropout: float = 0.0) -> None:
@@ -45,6 +48,10 @@ class LinearHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Logits `(B, K)` of pooled features `(B, D)`."""
         return self.linear(self.dropout(features))
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Weight `(K, D)` and bias `(K,)`."""
+        return self.linear.weight, self.linear.bias
 
     def fit(self, features: NDArray[np.float32], targets: Tensor, loss: LossOf, l2: float) -> None:
         """Solves the head as a convex problem on fixed features.

@@ -2,4 +2,11 @@
 
 from attune.core.registry import Registry
 
-HEADS = Registry("head", {"linear": "attune.tasks.heads.linear:LinearHead"}, "attune.heads")
+HEADS = Registry(
+    "head",
+    {
+        "descriptions": "attune.tasks.heads.descriptions:DescriptionsHead",
+        "linear": "attune.tasks.heads.linear:LinearHead",
+    },
+    "attune.heads",
+)
