@@ -85,7 +85,7 @@ def write(results: list[dict[str, Any]]) -> None:
     )
     lines += [
         "",
-        f"Majority baseline, accuracy and macro F1: {told}. Seconds are the longest whole run, audit included.",
+        f"Majority baseline, accuracy and macro F1: {told}.",
     ]
     (RESULTS / "zero_shot.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
