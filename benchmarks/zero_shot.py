@@ -66,17 +66,16 @@ def write(results: list[dict[str, Any]]) -> None:
         "Official test files; figures in %. Nothing is trained: a label's vector is the embedding of its name or of "
         "its texts, averaged with five rows where there are any. With rows: mean of three seeds (lowest to highest). "
         "Calibrated: the mean logit of each label on training texts, their labels unread, is taken away.", "",
-        "| set | label texts | rows a label | calibrated | accuracy | macro F1 | seconds |",
-        "|---|---|---|---|---|---|---|",
+        "| set | label texts | rows a label | calibrated | accuracy | macro F1 |",
+        "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for case in cases():
         rows = [found for found in results if found["case"] == str(case)]
         accuracy, macro = (
             spread([100 * found["metrics"][name]["value"] for found in rows]) for name in ("accuracy", "macro_f1")
         )
-        seconds = max(found["facts"]["seconds"] for found in rows)
         told = "yes" if case.calibrated else "no"
-        lines.append(f"| {case.data} | {case.texts} | {case.shots} | {told} | {accuracy} | {macro} | {seconds:.0f} |")
+        lines.append(f"| {case.data} | {case.texts} | {case.shots} | {told} | {accuracy} | {macro} |")
     majority = {
         name: next(found["baselines"][0] for found in results if found["recipe"] == name)["metrics"] for name in SETS
     }
@@ -86,7 +85,7 @@ def write(results: list[dict[str, Any]]) -> None:
     )
     lines += [
         "",
-        f"Majority baseline, accuracy and macro F1: {told}. Seconds are the longest whole run, audit included.",
+        f"Majority baseline, accuracy and macro F1: {told}.",
     ]
     (RESULTS / "zero_shot.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
