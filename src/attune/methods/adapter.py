@@ -100,7 +100,7 @@ class Adapter(Method):
     Options: ClassVar[type[Options]] = AdapterOptions
     needs: ClassVar[frozenset[str]] = frozenset({"linear_layers"})
     summary: ClassVar[str] = "small networks inserted into every layer; small bundles that cannot be merged"
-    rate: ClassVar[float] = 1e-3
+    rate: ClassVar[float] = 3e-3
     head_rate: ClassVar[float] = 1e-3
 
     def why_not(self, layers: int, width: int) -> str:
