@@ -103,7 +103,7 @@ class Adapter(Method):
     cannot_merge: ClassVar[str] = (
         "the function between an adapter's two maps is not linear, so that no weights of the backbone do the same"
     )
-    rate: ClassVar[float] = 1e-3
+    rate: ClassVar[float] = 3e-3
     head_rate: ClassVar[float] = 1e-3
 
     def why_not(self, layers: int, width: int) -> str:

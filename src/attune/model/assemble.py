@@ -77,8 +77,8 @@ def why_not(cell: Cell) -> str:
     if hasattr(HEADS.get(cell.head), "begin") and not hasattr(TASKS.get(cell.task), "descriptions"):
         able = [name for name in TASKS.names() if hasattr(TASKS.get(name), "descriptions")]
         return (
-            f"head {cell.head} begins from what each label's texts say, and a label of task {cell.task} is nothing that "
-            f"a text could be near to; use head linear, or a task whose labels can be described: {', '.join(able)}"
+            f"head {cell.head} begins from what each label's texts say, and a label of task {cell.task} is nothing "
+            f"that a text could be near to; use head linear, or a task whose labels can be described: {', '.join(able)}"
         )
     if HEADS.get(cell.head).trains and not METHODS.get(cell.method).trains:
         able = [name for name in HEADS.names() if not HEADS.get(name).trains]
