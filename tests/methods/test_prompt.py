@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from attune.core.recipe import parse
+from attune.errors import RecipeError
 from attune.model.assemble import AXES, assemble, check
 from attune.tasks.classification import Labels
 from support.tiny import backbone
@@ -35,6 +36,14 @@ def test_a_text_is_repeated_to_fit(root):
 
 def test_a_text_is_cut_to_fit(root):
     assert begun(root, tokens=2, init_text="where is my order") == ["where", "is"]
+
+
+@pytest.mark.parametrize("text", ["  ", "\u200b"])
+def test_a_text_of_no_words_is_refused(root, text):
+    with pytest.raises(RecipeError, match="holds no token") as caught:
+        begun(root, init_text=text)
+    assert caught.value.where == "method.init_text"
+    assert "leave it empty" in caught.value.remedy
 
 
 def test_without_a_text_words_are_drawn_by_the_seed(root):

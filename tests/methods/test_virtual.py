@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from attune.compression.export import to_peft, to_transformers
 from attune.core.recipe import parse
-from attune.errors import CannotMerge, RecipeError, UnsupportedError
+from attune.errors import CannotMerge, UnsupportedError
 from attune.lifecycle.train import train
 from attune.methods.virtual import behind
 from attune.model.assemble import AXES, assemble, check
@@ -184,11 +184,6 @@ def test_an_export_that_needs_a_merge_says_why_there_is_none(bundles, tmp_path, 
     assert "transformers" not in other.value.remedy
     assert "attune predict" in other.value.remedy
     assert not (tmp_path / "out").exists()
-
-
-def test_a_text_of_no_words_is_refused():
-    with pytest.raises(RecipeError, match="must hold words"):
-        parse({"method": {"name": "prompt", "init_text": "  "}}, AXES)
 
 
 def test_options_are_the_ones_promised():

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from attune.core.recipe import Options
+from attune.errors import RecipeError
 from attune.methods.base import Method, Tunable
 from attune.methods.virtual import read_behind
 
@@ -21,13 +22,6 @@ class PromptOptions(Options):
     """Virtual tokens."""
     init_text: str = ""
     """Words they begin as, cut or repeated to fit; empty for words drawn from the vocabulary."""
-
-    @field_validator("init_text")
-    @classmethod
-    def _has_words(cls, text: str) -> str:
-        if text and not text.strip():
-            raise ValueError("must hold words, or be empty")
-        return text
 
 
 class Prompt(Method):
@@ -64,10 +58,20 @@ def begin(backbone: Tunable, text: str, count: int) -> Tensor:
 
     Returns:
         `(N,)` token ids.
+
+    Raises:
+        RecipeError: The text holds no token.
     """
     if not text:
         special = set(backbone.tokenizer.all_special_ids)
         known = [number for number in range(len(backbone.tokenizer)) if number not in special]
         return torch.tensor(known)[torch.randint(len(known), (count,))]
     ids: list[int] = backbone.tokenizer(text, add_special_tokens=False)["input_ids"]
+    if not ids:
+        raise RecipeError(
+            f"{text!r} holds no token",
+            where="method.init_text",
+            expected="words that the backbone's tokenizer reads",
+            remedy="write words, or leave it empty for a draw from the vocabulary",
+        )
     return torch.tensor((ids * -(-count // len(ids)))[:count])
