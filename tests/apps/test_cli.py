@@ -41,7 +41,7 @@ def test_show(run, what):
 
 def test_show_matrix(run):
     found = run("show", "matrix", "--json").json
-    assert {cell["method"] for cell in found} == {"full", "frozen", "lora"}
+    assert {cell["method"] for cell in found} == {"adalora", "bias", "frozen", "full", "ia3", "lora"}
     assert all(cell["works"] != bool(cell["reason"]) for cell in found)
     plain = run("show", "matrix").out
     assert f"{sum(cell['works'] for cell in found)} of {len(found)} combinations work" in plain
