@@ -159,7 +159,7 @@ class Workshop:
         return self.made[which]
 
     def _train(self, method: str, pooling: str, multi_label: bool) -> Bundle:
-        adapted = method not in ("full", "frozen")
+        adapted = method not in ("full", "frozen") and not multi_label  # its logits would overflow float32's exp
         wanted = recipe(
             data={"train": "multi.jsonl" if multi_label else "rows.jsonl", **(FEW_ROWS if adapted else {})},
             backbone={"pooling": pooling},
