@@ -127,7 +127,7 @@ def test_a_check_fails_where_its_invariant_does_not_hold(root, tmp_path, monkeyp
     def ignores_the_mask(self, inputs):
         return self.network(**inputs).last_hidden_state.mean(1)
 
-    def takes_no_step(self, weight):
+    def takes_no_step(self, weight, step):
         pass
 
     def merges_nothing(self, backbone):

@@ -34,7 +34,7 @@ class LoraOptions(Options):
     rslora: bool = False
     """Multiply by alpha / √rank instead, so that a high rank learns as fast as a low one (rsLoRA)."""
     dora: bool = False
-    """Learn the length of every weight row apart from its direction (DoRA); slower, a little better at low rank."""
+    """Learn the length of every weight row apart from its direction (DoRA); slower."""
     init: Literal["zero", "pissa", "olora"] = "zero"
     """Where the updates begin: at zero, at the weight's principal components (PiSSA), or at its QR factors (OLoRA)."""
 
