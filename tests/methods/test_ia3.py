@@ -53,7 +53,7 @@ def test_decay_does_not_pull_the_factors_from_one_to_zero(make):
 
 def test_plain_peft_reads_what_is_saved(make, features, tmp_path):
     on = make("ia3")
-    shake(on.model)
+    shake(on)
     on.model.method.save(on.model.backbone, tmp_path, "bert")
     torch.testing.assert_close(features(on, tmp_path), features(on))
     assert not torch.allclose(features(on), features(make("ia3")), atol=1e-2)

@@ -28,7 +28,7 @@ def named(form):
 def test_plain_peft_on_the_published_weights_gives_the_same_features(make, features, tmp_path, form):
     on = make("lora", **form)
     torch.testing.assert_close(features(on), features(make("frozen")), atol=2e-5, rtol=0)
-    shake(on.model)
+    shake(on)
     assert (features(on) - features(make("frozen"))).abs().max() > 0.1
     on.model.method.save(on.model.backbone, tmp_path, "bert")
     torch.testing.assert_close(features(on, tmp_path), features(on), atol=2e-5, rtol=0)
@@ -41,7 +41,7 @@ def test_plain_peft_on_the_published_weights_gives_the_same_features(make, featu
 @pytest.mark.parametrize("form", FORMS, ids=named)
 def test_what_is_saved_comes_back_bit_for_bit(make, features, tmp_path, form):
     on, again = make("lora", **form), make("lora", **form)
-    shake(on.model)
+    shake(on)
     on.model.method.save(on.model.backbone, tmp_path / "one", "bert")
     assert digest(again.model) != digest(on.model)
     again.model.method.load(again.model.backbone, tmp_path / "one")
@@ -55,7 +55,7 @@ def test_what_is_saved_comes_back_bit_for_bit(make, features, tmp_path, form):
 
 def test_a_machine_whose_decomposition_has_other_signs_gives_the_same_answers(make, features, tmp_path, monkeypatch):
     on = make("lora", rank=4, init="pissa")
-    shake(on.model)
+    shake(on)
     on.model.method.save(on.model.backbone, tmp_path / "one", "bert")
     svd = torch.linalg.svd
 
