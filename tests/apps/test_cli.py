@@ -53,7 +53,8 @@ def test_show_matrix(run):
 
 def test_show_methods_names_every_option(run):
     found = run("show", "methods", "--json").json
-    assert {row["key"] for row in found["lora"]["options"]} == {"name", "rank", "alpha", "dropout", "targets"}
+    told = {row["key"] for row in found["lora"]["options"]}
+    assert told == {"name", "rank", "alpha", "dropout", "targets", "rslora", "dora", "init"}
     plain = run("show", "methods").out
     assert "trainable_layers" in plain
     assert "rank" in plain

@@ -24,7 +24,7 @@ def test_positions_that_the_padding_token_s_number_shifts_are_not_counted(config
     ("config", "lacks"),
     [
         (BertConfig(), set()),
-        (ModernBertConfig(), set()),
+        (ModernBertConfig(), {"bias_terms"}),
         (MPNetConfig(), {"key_value_prefix"}),
         (MobileBertConfig(), {"key_value_prefix"}),
     ],

@@ -20,7 +20,7 @@ class Bias(Method):
     Options: ClassVar[type[Options]] = BiasOptions
     needs: ClassVar[frozenset[str]] = frozenset({"bias_terms"})
     summary: ClassVar[str] = "only the layers' bias terms move (BitFit); about a thousandth of the parameters"
-    rate: ClassVar[float] = 3e-3
+    rate: ClassVar[float] = 1e-3
     head_rate: ClassVar[float] = 1e-3
 
     def apply(self, backbone: Tunable) -> None:

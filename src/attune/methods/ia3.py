@@ -34,7 +34,7 @@ class Ia3(Method):
     needs: ClassVar[frozenset[str]] = frozenset({"linear_layers"})
     summary: ClassVar[str] = "learned factors on keys, values and inner features; the smallest bundles of all"
     decays: ClassVar[bool] = False
-    rate: ClassVar[float] = 2e-2
+    rate: ClassVar[float] = 5e-3
     head_rate: ClassVar[float] = 1e-3
 
     def apply(self, backbone: Tunable) -> None:
