@@ -171,9 +171,9 @@ def pairs(variant: Variant) -> frozenset[Any]:
     return frozenset(combinations(sorted(entries(variant), key=str), 2))
 
 
-def covering(of: Callable[[Variant], frozenset[Any]]) -> list[Variant]:
+def covering(of: Callable[[Variant], frozenset[Any]], among: Sequence[Variant] | None = None) -> list[Variant]:
     """Few variants that have between them everything that all variants have."""
-    variants = every()
+    variants = every() if among is None else among
     sets = {variant: of(variant) for variant in variants}
     left = frozenset().union(*sets.values())
     chosen: list[Variant] = []
@@ -187,6 +187,16 @@ def covering(of: Callable[[Variant], frozenset[Any]]) -> list[Variant]:
 def single_cover() -> list[Variant]:
     """Every entry at least once."""
     return covering(entries)
+
+
+def covered_cells() -> list[Variant]:
+    """Every cell, each with every two of its kinds, poolings, options and forms of label at least once."""
+    variants = every()
+    return [
+        chosen
+        for cell in supported()
+        for chosen in covering(pairs, [variant for variant in variants if variant.cell == cell])
+    ]
 
 
 def pairwise_cover() -> list[Variant]:
