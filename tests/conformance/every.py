@@ -107,16 +107,16 @@ def page(
     lines = [
         "# Conformance: every cell, every invariant",
         "",
-        f"{len(cells.supported())} supported cells, {len(variants)} of {len(cells.every())} variants, {sum(passed.values())} of {len(found)} "
-        f"checks passed, {sum(idle.values())} do not apply, {len(cells.refused())} cells refused. "
-        f"Made by `make conformance` in {seconds:.0f} s "
+        f"{len(cells.supported())} supported cells, {len(variants)} of {len(cells.every())} variants, "
+        f"{sum(passed.values())} of {len(found)} checks passed, {sum(idle.values())} do not apply, "
+        f"{len(cells.refused())} cells refused. Made by `make conformance` in {seconds:.0f} s "
         f"on {datetime.now(UTC):%Y-%m-%d}.",
         "",
         "| invariant (DESIGN §4) | variants | passed | does not apply |",
         "|---|---:|---:|---:|",
         *(f"| {number}. {TOLD[number]} | {tried[number]} | {passed[number]} | {idle[number]} |" for number in TOLD),
         "",
-        "Each cell is tried on a pairwise cover of backbones, poolings, options and forms of label (`--whole`: on all).",
+        "Each cell is tried on a pairwise cover of backbones, poolings, options and label forms; `--whole` takes all.",
         "Invariants 1, 4, 6 and 7 are of steps; they do not apply where the method takes none.",
         "",
         "| cell | variants | checks passed |",
