@@ -115,7 +115,7 @@ def test_training_with_the_penalty_makes_the_vectors_more_orthogonal(make, tmp_p
         on = make("adalora", training={**TRAINING, "learning_rate": 0.02}, **OPTIONS, orthogonal=strength)
         run(on, tmp_path / str(strength))
         measure = AdaLora(AdaLoraOptions(orthogonal=1.0))
-        return float(measure.penalty(on.model.backbone))
+        return float(measure.penalty(on.model.backbone).detach())
 
     assert distance(1.0) < 0.8 * distance(0.0)
 

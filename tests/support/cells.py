@@ -33,7 +33,7 @@ ACCUMULATED = 1e-6
 METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "adalora": {
         "adalora": {"target_rank": 3, "initial_rank": 4, "interval": 1, "warm_share": 0.0, "final_share": 0.25},
-        "adalora-attention": {"target_rank": 1, "initial_rank": 2, "targets": "attention", "interval": 2},
+        "adalora-attention": {"target_rank": 3, "initial_rank": 4, "targets": "attention", "interval": 2},
     },
     "frozen": {"frozen-0": {"trainable_layers": 0}, "frozen-1": {"trainable_layers": 1}},
     "full": {"full": {}},
