@@ -40,9 +40,9 @@ METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "lora": {
         "lora-all": {"rank": 4},
         "lora-attention": {"rank": 2, "targets": "attention"},
-        "lora-dora-rslora": {"rank": 2, "alpha": 4.0, "dora": True, "rslora": True},
+        "lora-dora-rslora": {"rank": 3, "alpha": 4.0, "dora": True, "rslora": True},
         "lora-pissa": {"rank": 4, "init": "pissa"},
-        "lora-pissa-dora": {"rank": 2, "alpha": 4.0, "init": "pissa", "dora": True},
+        "lora-pissa-dora": {"rank": 3, "alpha": 4.0, "init": "pissa", "dora": True},
         "lora-olora-rslora": {"rank": 4, "init": "olora", "rslora": True, "alpha": 4.0},
     },
 }
