@@ -36,7 +36,7 @@ ACCUMULATED = 1e-6
 METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "adalora": {
         "adalora": {"target_rank": 3, "initial_rank": 4, "interval": 1, "warm_share": 0.0, "final_share": 0.25},
-        "adalora-attention": {"target_rank": 1, "initial_rank": 2, "targets": "attention", "interval": 2},
+        "adalora-attention": {"target_rank": 3, "initial_rank": 4, "targets": "attention", "interval": 2},
     },
     "adapter": {
         "adapter-houlsby": {"reduction": 4},
@@ -49,9 +49,9 @@ METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "lora": {
         "lora-all": {"rank": 4},
         "lora-attention": {"rank": 2, "targets": "attention"},
-        "lora-dora-rslora": {"rank": 2, "alpha": 4.0, "dora": True, "rslora": True},
+        "lora-dora-rslora": {"rank": 3, "alpha": 4.0, "dora": True, "rslora": True},
         "lora-pissa": {"rank": 4, "init": "pissa"},
-        "lora-pissa-dora": {"rank": 2, "alpha": 4.0, "init": "pissa", "dora": True},
+        "lora-pissa-dora": {"rank": 3, "alpha": 4.0, "init": "pissa", "dora": True},
         "lora-olora-rslora": {"rank": 4, "init": "olora", "rslora": True, "alpha": 4.0},
     },
     "p_tuning": {"p_tuning": {"tokens": 6, "hidden": 16}},
