@@ -66,7 +66,7 @@ def test_an_adapter_loads_by_plain_peft(workshop: Workshop, tmp_path, method):
         ours = bundle.model.backbone.network(**inputs).last_hidden_state
         untuned = published(**inputs).last_hidden_state
         theirs = PeftModel.from_pretrained(published, str(tmp_path / "out")).eval()(**inputs).last_hidden_state
-    torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=0)
+    torch.testing.assert_close(ours, theirs, atol=5e-5, rtol=0)
     assert (ours - untuned).abs().max() > 1e-4, "the adapter changes nothing, so nothing is tried"
     assert json.loads((tmp_path / "out" / "labels.json").read_text()) == bundle.labels
 

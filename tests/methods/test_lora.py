@@ -27,11 +27,11 @@ def named(form):
 @pytest.mark.parametrize("form", FORMS, ids=named)
 def test_plain_peft_on_the_published_weights_gives_the_same_features(make, features, tmp_path, form):
     on = make("lora", **form)
-    torch.testing.assert_close(features(on), features(make("frozen")), atol=2e-5, rtol=0)
+    torch.testing.assert_close(features(on), features(make("frozen")), atol=1e-4, rtol=0)
     shake(on)
     assert (features(on) - features(make("frozen"))).abs().max() > 0.1
     on.model.method.save(on.model.backbone, tmp_path, "bert")
-    torch.testing.assert_close(features(on, tmp_path), features(on), atol=2e-5, rtol=0)
+    torch.testing.assert_close(features(on, tmp_path), features(on), atol=1e-4, rtol=0)
     document = json.loads((tmp_path / CONFIG).read_text())
     assert document["r"] == (8 if "init" in form else 4)
     assert document["init_lora_weights"] is True
@@ -70,7 +70,7 @@ def test_a_machine_whose_decomposition_has_other_signs_gives_the_same_answers(ma
         torch.equal(value, on.model.method.started[key]) for key, value in again.model.method.started.items()
     )
     again.model.method.load(again.model.backbone, tmp_path / "one")
-    torch.testing.assert_close(features(again), features(on), atol=2e-5, rtol=0)
+    torch.testing.assert_close(features(again), features(on), atol=1e-4, rtol=0)
     again.model.method.save(again.model.backbone, tmp_path / "two", "bert")
     one, two = (load_file(tmp_path / name / WEIGHTS) for name in ("one", "two"))
     assert all(torch.equal(value, two[name]) for name, value in one.items())

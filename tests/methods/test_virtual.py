@@ -68,7 +68,7 @@ def test_the_mean_counts_the_text_alone_and_real_tokens_keep_their_positions(roo
     assert tokens.shape[:2] == (3, max(map(len, ids)))
     with torch.inference_mode():
         alone = by_hand(tuned, ids[1]).last_hidden_state
-    np.testing.assert_allclose(found[1], alone[0, : len(ids[1])].mean(0), atol=1e-5)
+    np.testing.assert_allclose(found[1], alone[0, : len(ids[1])].mean(0), atol=5e-5)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -83,7 +83,7 @@ def test_the_family_s_head_reads_the_first_real_token(root, kind):
     assert seen[0].shape[1] == max(map(len, ids))
     with torch.inference_mode():
         alone = by_hand(tuned, ids[1])
-    np.testing.assert_allclose(seen[0][1, 0].detach(), alone.last_hidden_state[0, 0], atol=1e-5)
+    np.testing.assert_allclose(seen[0][1, 0].detach(), alone.last_hidden_state[0, 0], atol=5e-5)
     assert np.abs(found - found[0]).max() > 1e-3
 
 
@@ -168,7 +168,7 @@ def test_a_bundle_holds_what_moved_and_answers_as_it_did(workshop, bundles, name
         assert {key: tuple(value.shape) for key, value in tensors.items()} == {"virtual.encoder.weight": (4, 32)}
     loaded = load(made.path, root=workshop.root)
     for mine, its in zip(made.predict(TEXTS), loaded.predict(TEXTS), strict=True):
-        np.testing.assert_allclose(mine.probabilities, its.probabilities, atol=1e-6)
+        np.testing.assert_allclose(mine.probabilities, its.probabilities, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", SOFT)

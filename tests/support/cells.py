@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -133,12 +134,14 @@ def refused() -> list[tuple[Cell, str]]:
     return [(cell, reason) for cell in cells() if (reason := why_not(cell))]
 
 
+@cache
 def lacking(family: str, method: str, kind: str) -> frozenset[str]:
     """What a method needs and a kind of tiny model does not have, though its family does."""
     return AXES["method"].get(method).needs & AXES["backbone"].get(family).lacks(CONFIGS[kind](100))
 
 
-def every() -> list[Variant]:
+@cache
+def every() -> tuple[Variant, ...]:
     """Every variant of every supported cell, on every kind that has what the method needs."""
     found: list[Variant] = []
     for cell in supported():
@@ -153,7 +156,7 @@ def every() -> list[Variant]:
             found.append(
                 Variant(**asdict(cell), kind=kind, pooling=pooling, tuned=tuned, multi_label=many, asked=asked)
             )
-    return found
+    return tuple(found)
 
 
 def applies(number: int, variant: Variant) -> bool:

@@ -72,6 +72,8 @@ def enter(network: Any, arguments: tuple[Any, ...], keywords: Mapping[str, Any])
     given = {**dict(zip(parameters(type(network)), arguments, strict=False)), **keywords}
     words = network.get_input_embeddings()(given.pop("input_ids"))
     given["inputs_embeds"], given["attention_mask"] = behind(words, given["attention_mask"], network.virtual())
+    if (types := given.get("token_type_ids")) is not None:  # virtual tokens are of type 0, as padding is
+        given["token_type_ids"] = torch.cat([types, types.new_zeros(len(types), network.virtual.count)], 1)
     return (), given
 
 
