@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -67,8 +68,10 @@ def round_of(
     shares = [jobs[at::processes] for at in range(processes)]
     started = [worker.start(root, share) for share in shares]
     found: dict[tuple[str, str], Any] = {}
-    for share, process in zip(shares, started, strict=True):
-        for job, result in zip(share, worker.results(process), strict=True):
+    with ThreadPoolExecutor(processes) as readers:  # a worker whose answers nobody reads stops when the pipe is full
+        answered = list(readers.map(worker.results, started))
+    for share, results in zip(shares, answered, strict=True):
+        for job, result in zip(share, results, strict=True):
             found[str(cells.Variant(**job["variant"])), job["do"]] = result
     return found
 
