@@ -18,6 +18,8 @@ from support.bundles import Workshop, made_up
 TEXTS = [row["text"] for row in made_up(50, seed=3)]
 CASES = [(method, several) for method in ("lora", "full") for several in (False, True)]
 CASES += [(method, False) for method in ("pissa", "olora", "ia3", "adalora", "bias")]
+NEAR = 1e-3
+"""Answers nearer to each other than this may change places by rounding."""
 ADAPTERS = ("lora", "pissa", "olora", "ia3", "adalora")
 
 
@@ -33,8 +35,10 @@ def test_first_token_pooling_is_a_plain_pipeline(workshop: Workshop, tmp_path, m
         chances = {one["label"]: one["score"] for one in row}
         assert set(chances) == set(bundle.labels)
         np.testing.assert_allclose([chances[name] for name in bundle.labels], mine.probabilities, atol=5e-4)
-        given = [one["label"] for one in row if one["score"] > 0.5] if several else row[0]["label"]
-        assert given == mine.answer
+        if several and min(abs(one["score"] - 0.5) for one in row) > NEAR:
+            assert [one["label"] for one in row if one["score"] > 0.5] == mine.answer
+        elif not several and row[0]["score"] - row[1]["score"] > NEAR:
+            assert row[0]["label"] == mine.answer
     assert [p.as_dict() for p in bundle.predict(TEXTS)] == [p.as_dict() for p in before]
 
 

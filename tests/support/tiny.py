@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import (
     AutoModel,
     BertConfig,
@@ -40,16 +40,24 @@ CONFIGS = {
 }  # fmt: skip
 
 
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def vocabulary(words: set[str]) -> dict[str, int]:
+    """Every word and letter, numbered in sorted order: a trainer's order differs from process to process."""
+    letters = sorted({letter for word in words for letter in word})
+    tokens = [*SPECIAL, *letters, *(f"##{letter}" for letter in letters), *sorted(words - set(letters))]
+    return {token: number for number, token in enumerate(tokens)}
+
+
 def tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
-    """A small WordPiece tokenizer trained on a few texts."""
-    core = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    core.normalizer = normalizers.BertNormalizer(lowercase=True)
-    core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    """A small WordPiece tokenizer that knows the words of a few texts."""
+    normaliser, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    words = {word for text in texts for word, _ in splitter.pre_tokenize_str(normaliser.normalize_str(text))}
+    core = Tokenizer(models.WordPiece(vocabulary(words), unk_token="[UNK]"))
+    core.normalizer, core.pre_tokenizer = normaliser, splitter
     core.decoder = decoders.WordPiece()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    core.train_from_iterator(
-        texts, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False)
-    )
+    core.add_special_tokens(list(SPECIAL))
     core.post_processor = processors.TemplateProcessing(
         "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
@@ -65,7 +73,7 @@ def backbone(folder: Path, kind: str = "bert", texts: list[str] | None = None) -
     Args:
         folder: Where; made.
         kind: A key of CONFIGS.
-        texts: What the tokenizer is trained on.
+        texts: Whose words the tokenizer knows.
 
     Returns:
         The folder.
