@@ -33,35 +33,40 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
         UnsupportedError: First-token pooling of two texts read apart, for which transformers has no class;
             or the head is no affine map, or compares directions and the backbone pools by the first token.
     """
-    name = bundle.model.task.options.head
-    if not hasattr(bundle.model.head, "affine"):
+    refuse(bundle)
+    backbone = merged(bundle)
+    head: Any = bundle.model.head
+    scale = 1.0 / bundle.model.temperature
+    weight, bias = ((value.detach() * scale).cpu().contiguous() for value in head.affine())
+    with whole_folder(out) as folder:
+        copy_tokenizer(bundle, folder)
+        if backbone.final:
+            return whole_classifier(bundle, backbone, weight, bias, folder)
+        return encoder_and_script(bundle, backbone, weight, bias, folder)
+
+
+def refuse(bundle: Bundle) -> None:
+    """Stops, before anything is copied, where no plain folder can answer as the bundle does."""
+    name, first_token = bundle.model.task.options.head, bundle.model.backbone.final
+    head: Any = bundle.model.head
+    if not hasattr(head, "affine"):
         raise UnsupportedError(
             f"head {name} is not one affine map", where=str(bundle.path), expected="a head such as linear",
             remedy="serve the bundle with attune",
         )  # fmt: skip
-    backbone = merged(bundle)
-    task = bundle.model.task
-    if backbone.final and task.pieces() > 1:
+    if first_token and bundle.model.task.pieces() > 1:
         raise UnsupportedError(
             "no stock class reads two texts apart and joins their vectors",
             where=str(bundle.path),
             expected='task.encoder = "cross", or backbone.pooling = "mean", whose export is a script',
             remedy="tune it in one of these ways, or serve it with attune",
         )
-    head: Any = bundle.model.head
-    scale = 1.0 / bundle.model.temperature
-    weight, bias = ((value.detach() * scale).cpu().contiguous() for value in head.affine())
-    if backbone.final and head.unit:
+    if first_token and head.unit:
         raise UnsupportedError(
             f"head {name} scales features to length one, which the family's own classification model does not",
             where=str(bundle.path), expected="mean pooling, or head linear",
             remedy='train with backbone.pooling = "mean", or serve the bundle with attune',
         )  # fmt: skip
-    with whole_folder(out) as folder:
-        copy_tokenizer(bundle, folder)
-        if backbone.final:
-            return whole_classifier(bundle, backbone, weight, bias, folder)
-        return encoder_and_script(bundle, backbone, weight, bias, folder)
 
 
 def merged(bundle: Bundle) -> Any:

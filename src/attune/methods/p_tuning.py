@@ -9,7 +9,7 @@ from pydantic import Field
 
 from attune.core.recipe import Options
 from attune.methods.base import Method, Tunable
-from attune.methods.virtual import read_behind
+from attune.methods.virtual import NO_WEIGHTS, read_behind
 
 
 class PTuningOptions(Options):
@@ -28,7 +28,7 @@ class PTuning(Method):
     Options: ClassVar[type[Options]] = PTuningOptions
     needs: ClassVar[frozenset[str]] = frozenset({"inputs_embeds"})
     summary: ClassVar[str] = "virtual tokens like `prompt`, made by a small network, which learns them sooner"
-    cannot_merge: ClassVar[str] = "its virtual tokens are read with every text and are no change of the weights"
+    cannot_merge: ClassVar[str] = NO_WEIGHTS
     rate: ClassVar[float] = 1e-3
     head_rate: ClassVar[float] = 1e-3
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from attune.core.recipe import Options
 from attune.errors import RecipeError
 from attune.methods.base import Method, Tunable
-from attune.methods.virtual import read_behind
+from attune.methods.virtual import NO_WEIGHTS, read_behind
 
 
 class PromptOptions(Options):
@@ -30,7 +30,7 @@ class Prompt(Method):
     Options: ClassVar[type[Options]] = PromptOptions
     needs: ClassVar[frozenset[str]] = frozenset({"inputs_embeds"})
     summary: ClassVar[str] = "a few virtual tokens read behind every text; the smallest bundles, and slow to learn"
-    cannot_merge: ClassVar[str] = "its virtual tokens are read with every text and are no change of the weights"
+    cannot_merge: ClassVar[str] = NO_WEIGHTS
     rate: ClassVar[float] = 1e-2
     head_rate: ClassVar[float] = 1e-3
 

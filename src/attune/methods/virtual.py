@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from attune.methods.base import Tunable, freeze
 
+NO_WEIGHTS = "its virtual tokens are read with every text and are no change of the weights"
+"""Why what is read behind every text cannot be merged."""
+
 
 class Virtual(nn.Module):
     """Numbered rows of an encoder, the same for every text.

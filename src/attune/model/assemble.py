@@ -113,7 +113,6 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         BackboneError: The backbone is not there, or is not the one the recipe was resolved with.
     """
     cell = cell_of(recipe)
-    HEADS.get(cell.head)
     reason = why_not(cell)
     if reason:
         raise UnsupportedError(reason, where=str(cell), remedy="`attune show matrix` prints what works")
