@@ -6,7 +6,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,7 +20,7 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoModelForSeque
 from transformers.utils import logging as transformers_logging
 
 from attune.backbones.checkpoints import Checkpoint
-from attune.backbones.packing import as_pieces, ids_of, pieces_of, types_of, with_types
+from attune.backbones.packing import as_pieces, ids_of, marks_of, pieces_of, types_of, with_types
 from attune.core.recipe import Options
 from attune.core.records import Input
 from attune.errors import BackboneError
@@ -51,31 +51,39 @@ class Encoding:
     """Rows as token ids, ragged, on the host.
 
     Attributes:
-        ids: One int32 array a row, special tokens included; token types and pieces are packed above the ids
+        ids: One int64 array a row, special tokens included; token types and pieces are packed above the ids
             (`attune.backbones.packing`), and are zero where a row is one text.
         truncated: `(N,)` bool: the row had more tokens than the backbone reads.
         unknown: `(N,)` int64: tokens the vocabulary does not hold.
         words: `(N,)` int64: tokens that are not special.
         longest: Tokens of the longest thing read.
+        places: Where each token stands, for a task that asks for it: an int64 array `(T, 4)` a row of the first and the
+            end character, the word, and the text (0, or 1 for the second) it is of; −1 for special tokens.
     """
 
-    ids: list[NDArray[np.int32]]
+    ids: list[NDArray[np.int64]]
     truncated: NDArray[np.bool_]
     unknown: NDArray[np.int64]
     words: NDArray[np.int64]
     longest: int
+    places: list[NDArray[np.int64]] | None = None
 
-    def grouped(self, size: int) -> Encoding:
-        """Every `size` things read, one after the other, as the pieces of one row."""
-        if size == 1:
+    def grouped(self, counts: Sequence[int]) -> Encoding:
+        """What was read one after the other as the pieces of one row: as many a row as `counts` says."""
+        if all(count == 1 for count in counts):
             return self
-        rows = [self.ids[at : at + size] for at in range(0, len(self.ids), size)]
+        starts = np.cumsum([0, *counts[:-1]])
+        rows = [self.ids[at : at + count] for at, count in zip(starts, counts, strict=True)]
+        places = self.places
         return Encoding(
             ids=[as_pieces(row) for row in rows],
-            truncated=self.truncated.reshape(-1, size).max(1),
-            unknown=self.unknown.reshape(-1, size).sum(1),
-            words=self.words.reshape(-1, size).sum(1),
+            truncated=np.logical_or.reduceat(self.truncated, starts),
+            unknown=np.add.reduceat(self.unknown, starts),
+            words=np.add.reduceat(self.words, starts),
             longest=self.longest,
+            places=None
+            if places is None
+            else [np.concatenate(places[at : at + count]) for at, count in zip(starts, counts, strict=True)],
         )
 
 
@@ -172,12 +180,13 @@ class Text(nn.Module):
         """Tokens read of a row."""
         return min(self.options.max_length or self.limit, self.limit)
 
-    def encode(self, inputs: Sequence[Input], *, max_length: int | None = None) -> Encoding:
+    def encode(self, inputs: Sequence[Input], *, max_length: int | None = None, placed: bool = False) -> Encoding:
         """Turns texts into token ids.
 
         Args:
             inputs: What to read; all of them pairs, or none. Of a pair that is too long the longer text is cut.
             max_length: Tokens to keep, special tokens included; default the recipe's.
+            placed: Whether to tell where each token stands.
 
         Returns:
             The ragged encoding.
@@ -187,8 +196,32 @@ class Text(nn.Module):
             texts, seconds or None, truncation="longest_first", max_length=max_length or self.max_length,
             return_attention_mask=False, return_token_type_ids=self.typed, return_special_tokens_mask=True,
         )  # fmt: skip
+        return self._encoding(batch, placed=placed)
+
+    def windows(self, inputs: Sequence[Input], *, overlap: int) -> tuple[Encoding, list[int]]:
+        """Turns texts into token ids; a text that is too long is read in several windows, so that nothing is cut.
+
+        Args:
+            inputs: What to read; all of them pairs, or none. Of a pair the second is the one read in windows.
+            overlap: Tokens that two neighbouring windows share.
+
+        Returns:
+            The encoding, a window an entry, with places; and how many windows each input has.
+        """
+        texts, seconds = [item.text for item in inputs], [item.pair for item in inputs if item.pair is not None]
+        room = self.max_length - self.tokenizer.num_special_tokens_to_add(pair=bool(seconds))
+        batch = self.tokenizer(
+            texts, seconds or None, truncation="only_second" if seconds else "only_first", max_length=self.max_length,
+            stride=max(0, min(overlap, room // 2 - 1)), return_overflowing_tokens=True, return_attention_mask=False,
+            return_token_type_ids=self.typed, return_special_tokens_mask=True,
+        )  # fmt: skip
+        counts = np.bincount(batch["overflow_to_sample_mapping"], minlength=len(texts))
+        found = self._encoding(batch, placed=True)
+        return replace(found, truncated=np.zeros(len(found.ids), dtype=np.bool_)), [int(count) for count in counts]
+
+    def _encoding(self, batch: Any, *, placed: bool) -> Encoding:
         unknown_id = self.tokenizer.unk_token_id
-        ids = [np.asarray(row, dtype=np.int32) for row in batch["input_ids"]]
+        ids = [np.asarray(row, dtype=np.int64) for row in batch["input_ids"]]
         special = batch["special_tokens_mask"]
         return Encoding(
             ids=[with_types(*row) for row in zip(ids, batch["token_type_ids"], strict=True)] if self.typed else ids,
@@ -196,30 +229,34 @@ class Text(nn.Module):
             unknown=np.asarray([int((row == unknown_id).sum()) for row in ids], dtype=np.int64),
             words=np.asarray([len(mask) - sum(mask) for mask in special], dtype=np.int64),
             longest=max(map(len, ids), default=0),
+            places=[places_of(item) for item in batch.encodings] if placed else None,
         )
 
-    def collate(self, rows: Sequence[NDArray[np.int32]]) -> dict[str, Tensor]:
+    def collate(self, rows: Sequence[NDArray[np.int64]]) -> dict[str, Tensor]:
         """Pads pieces to the longest of them; a row of several pieces becomes several sequences.
 
         Args:
             rows: Token ids, ragged, with types and pieces as `encode` packed them.
 
         Returns:
-            `input_ids`, `attention_mask` and, where some type is not zero, `token_type_ids`; each `(B, T)` int64, with
-            as many sequences B as the rows have pieces.
+            `input_ids`, `attention_mask` and, where some are not zero, `token_type_ids` and `marks`; each `(B, T)`
+            int64, with as many sequences B as the rows have pieces.
         """
         pieces = [piece for row in rows for piece in pieces_of(row)]
         longest = max(len(piece) for piece in pieces)
         pad = self.tokenizer.pad_token_id or 0
         ids = np.full((len(pieces), longest), pad, dtype=np.int64)
         types = np.zeros((len(pieces), longest), dtype=np.int64)
+        marks = np.zeros((len(pieces), longest), dtype=np.int64)
         mask = np.zeros((len(pieces), longest), dtype=np.int64)
         for index, piece in enumerate(pieces):
             ids[index, : len(piece)] = ids_of(piece)
             types[index, : len(piece)] = types_of(piece)
+            marks[index, : len(piece)] = marks_of(piece)
             mask[index, : len(piece)] = 1
         batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-        return {**batch, "token_type_ids": torch.from_numpy(types)} if types.any() else batch
+        batch |= {"token_type_ids": torch.from_numpy(types)} if types.any() else {}
+        return batch | ({"marks": torch.from_numpy(marks)} if marks.any() else {})
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """One vector a row.
@@ -231,10 +268,21 @@ class Text(nn.Module):
             `pooled` `(B, D)`.
         """
         if self.final:
-            return self.network(**inputs).logits
-        tokens = self.network(**inputs).last_hidden_state
+            return self.network(**read(inputs)).logits
+        tokens = self.tokens(inputs)
         mask = inputs["attention_mask"].unsqueeze(-1).to(tokens.dtype)
         return (tokens * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+    def tokens(self, inputs: dict[str, Tensor]) -> Tensor:
+        """One vector a token.
+
+        Args:
+            inputs: A collated batch, each `(B, T)`.
+
+        Returns:
+            `tokens` `(B, T, D)`: the last layer's, whatever the pooling.
+        """
+        return self.network(**read(inputs)).last_hidden_state
 
     def attend(self, kernel: str) -> None:
         """Switches the attention kernel; the answers stay the same within rounding.
@@ -257,6 +305,20 @@ class Text(nn.Module):
         if match:
             return int(match.group(2)) + 1
         return 0 if "embed" in name else self.layers_count + 1
+
+
+def read(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a network reads of a batch."""
+    return {name: value for name, value in inputs.items() if name != "marks"}
+
+
+def places_of(item: Any) -> NDArray[np.int64]:
+    """Where the tokens of one encoding stand, as `Encoding.places` has it."""
+    texts = [-1 if text is None else text for text in item.sequence_ids]
+    words = [-1 if word is None else word for word in item.word_ids]
+    found = np.column_stack([np.asarray(item.offsets, dtype=np.int64).reshape(-1, 2), words, texts])
+    found[found[:, 3] < 0] = -1
+    return found
 
 
 def positions(config: Any) -> int:
