@@ -12,8 +12,8 @@ import pytest
 import torch
 from transformers import pipeline
 
-from attune.backbones.packing import as_pieces, ids_of, pieces_of, types_of, with_types
 from attune.compression.export import to_transformers
+from attune.core.packing import as_pieces, ids_of, pieces_of, types_of, with_types
 from attune.core.recipe import parse
 from attune.core.records import Input
 from attune.errors import DataError, RecipeError, UnsupportedError

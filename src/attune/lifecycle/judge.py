@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from attune.backbones.checkpoints import Checkpoint
-from attune.backbones.packing import pieces_of
 from attune.backbones.text import Text, TextOptions
+from attune.core.packing import pieces_of
 from attune.core.records import Answers, Input, Prediction, Scores
 from attune.core.texts import parts, rows_of
 from attune.data.table import Table

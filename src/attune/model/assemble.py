@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from transformers import AutoConfig
 
 from attune.backbones.checkpoints import Checkpoint, fetch
-from attune.backbones.packing import pieces_of
 from attune.backbones.registry import BACKBONES
-from attune.backbones.text import FEWEST, SAFE, Encoding, outline, positions, reads_pairs
+from attune.backbones.text import FEWEST, SAFE, outline, positions, reads_pairs
+from attune.core.encoding import Encoding
+from attune.core.packing import pieces_of
 from attune.core.recipe import Axes, Recipe
 from attune.core.records import Prediction
 from attune.core.texts import SECOND

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attune.backbones.packing import pieces_of
+from attune.core.packing import pieces_of
 from attune.core.texts import rows_of
 from attune.errors import DataError
 from attune.model.assemble import Model

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from attune.backbones.text import Encoding
+from attune.core.encoding import Encoding
 
 
 @dataclass(frozen=True)

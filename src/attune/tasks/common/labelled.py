@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from attune.backbones.text import Encoding
+from attune.core.encoding import Encoding
 from attune.core.form import Form
 from attune.core.recipe import Options
 from attune.core.records import Alternative, Answers, Input, Prediction

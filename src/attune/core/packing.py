@@ -1,8 +1,8 @@
 """A token as one int64: its id in the low 24 bits, its type in the next 4, its mark in the next 4, its piece above.
 
 So a row stays one flat array, in memory and in the files that are mapped into it, whatever is read of it. Of a row that
-is one text all but the id are zero, and the numbers are the ids as they are. Marks are the task's: they say which of the
-tokens its answer is about, and no backbone reads them.
+is one text all but the id are zero, and the numbers are the ids as they are. Marks are the task's: they tell the tokens
+that an answer is about, and no backbone reads them.
 """
 
 from __future__ import annotations
