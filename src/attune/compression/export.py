@@ -47,7 +47,13 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 
 def refuse(bundle: Bundle) -> None:
     """Stops, before anything is copied, where no plain folder can answer as the bundle does."""
-    name, first_token = bundle.model.task.options.head, bundle.model.backbone.final
+    task = bundle.model.task
+    if not hasattr(task, "pieces"):
+        raise UnsupportedError(
+            f"no plain folder answers as the task {task.options.name} does", where=str(bundle.path),
+            expected="a task whose answer is a label of a text or a pair", remedy="serve the bundle with attune",
+        )  # fmt: skip
+    name, first_token = task.options.head, bundle.model.backbone.final
     head: Any = bundle.model.head
     if not hasattr(head, "affine"):
         raise UnsupportedError(
