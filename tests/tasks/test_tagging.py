@@ -4,10 +4,13 @@ import itertools
 import json
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from seqeval.metrics import f1_score
+from seqeval.scheme import IOB2
 
 from attune.compression.export import to_transformers
 from attune.core.records import Prediction
@@ -51,7 +54,8 @@ def tagged(workshop):
     def bundle(head="linear"):
         if head not in made:
             wanted = recipe(
-                data={"train": "cities.jsonl"}, backbone={"max_unknown": 0.3}, task={"name": "tagging", "head": head}, method={"name": "full"},
+                data={"train": "cities.jsonl"}, backbone={"max_unknown": 0.3}, method={"name": "full"},
+                task={"name": "tagging", "head": head},
                 training={"epochs": 6, "learning_rate": 3e-3, "head_learning_rate": 3e-2},
                 evaluation={"resamples": 100},
             )  # fmt: skip
@@ -258,6 +262,33 @@ def test_strict_f1_counts_begin_end_and_label():
     doubled = scores.measure(np.array([[2.0, 0.0, 0.0]]))
     assert float(doubled["entity_f1"][0]) == pytest.approx(0.5)
     assert {row["label"]: row["support"] for row in scores.by_label()} == {"x": 2, "y": 1}
+
+
+def test_strict_f1_is_that_of_seqeval():
+    """On made-up tags, some of them wrong, through the reading of tags as spans."""
+    draw = np.random.default_rng(3)
+    gold, chosen = ([legal(draw) for _ in range(40)] for _ in range(2))
+    words = [" ".join("abcdefgh"[: len(tags)]) for tags in gold]
+    chosen = [tags[:2] + other[2:] if draw.random() < 0.7 and other[2:3] == ["O"] else tags
+              for tags, other in zip(gold, chosen, strict=True)]  # fmt: skip
+    sides = [
+        [read_spans(tags, {"text": text}) for tags, text in zip(side, words, strict=True)] for side in (gold, chosen)
+    ]
+    found = SpanScores("who", sides[0], sides[1], None).measure(np.ones((1, 40)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = f1_score(gold, chosen, mode="strict", scheme=IOB2)
+    assert 0.2 < expected < 1
+    assert float(found["entity_f1"][0]) == pytest.approx(expected)
+
+
+def legal(draw):
+    """Eight tags in BIO."""
+    tags = []
+    for _ in range(8):
+        following = [f"I-{tags[-1][2:]}"] if tags and tags[-1] != "O" else []
+        tags.append(str(draw.choice(["O", "O", "B-x", "B-y", *following])))
+    return tags
 
 
 def test_an_answer_is_as_sure_as_its_least_certain_span(tagged):
