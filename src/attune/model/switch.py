@@ -63,10 +63,11 @@ class Switch:
             DataError: Another number of names than rows, an unknown name, or rows that cannot be answered.
         """
         asked = self._asked(len(rows), names)
-        fields = [self.bundles[name].model.task.fields for name in asked]
-        refuse([fault(row, of) for row, of in zip(rows, fields, strict=True)], list(dict.fromkeys(sum(fields, ()))))
+        fields = {name: self.bundles[name].model.task.fields for name in dict.fromkeys(asked)}
+        faults = [fault(row, fields[name]) for row, name in zip(rows, asked, strict=True)]
+        refuse(faults, list(dict.fromkeys(field for own in fields.values() for field in own)))
         found: dict[int, Prediction] = {}
-        for name in dict.fromkeys(asked):
+        for name in fields:
             own = [index for index, wanted in enumerate(asked) if wanted == name]
             answers = self.bundles[name].model.predict([as_row(rows[index]) for index in own])
             found.update(zip(own, answers, strict=True))
