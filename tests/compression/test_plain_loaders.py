@@ -74,11 +74,12 @@ def tuned(rows: list[dict[str, str]], tmp_path_factory: pytest.TempPathFactory) 
 
     def of(name: str, pooling: str = "mean") -> Bundle:
         if (name, pooling) not in made:
+            rate = {"learning_rate": 2e-4} if "init" in MERGED[name] else {}  # as the guide says of pissa and olora
             document = {
                 "data": {"train": "rows.jsonl", "validation_share": 0.0, "test_share": 0.0},
                 "backbone": {"pooling": pooling},
                 "method": MERGED[name],
-                "training": {"epochs": 2, "precision": "float32", "attention": "sdpa", "threads": 1},
+                "training": {"epochs": 2, "precision": "float32", "attention": "sdpa", "threads": 1, **rate},
             }
             made[name, pooling] = train(parse(document, AXES), root, root / f"{name}-{pooling}")
         return made[name, pooling]
