@@ -55,7 +55,7 @@ def words(text: str) -> list[tuple[int, int, str]]:
 
 
 def features(tokens: Sequence[tuple[int, int, str]]) -> list[dict[str, Any]]:
-    """What a CRF is usually told of a word (sklearn-crfsuite's tutorial): itself, its ends, its shape, its neighbours."""
+    """What a CRF is usually told of a word (sklearn-crfsuite's tutorial): itself, its ends, shape and neighbours."""
     plain = [word for _, _, word in tokens]
     result: list[dict[str, Any]] = []
     for place, word in enumerate(plain):
@@ -141,8 +141,8 @@ def page(results: Sequence[dict[str, Any]]) -> str:
     """The table as Markdown."""
     lines = [
         "# Spans: entity F1 beside a conditional random field", "", machine(), "",
-        "Strict entity F1 in % on the test file, embedded MiniLM; the median of the seeds with the lowest and the highest, "
-        "and of seed 0 the paired difference to sklearn-crfsuite on the same rows with its 95 % interval.", "",
+        "Strict entity F1 in % on the test file, embedded MiniLM; the median of the seeds with the lowest and the "
+        "highest, and of seed 0 the paired difference to sklearn-crfsuite on the same rows with its 95 % interval.", "",
         "| recipe | seeds | attune | crfsuite | difference, seed 0 | p | published | seconds |",
         "|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip

@@ -26,7 +26,8 @@ def heavy_after(code: str) -> list[str]:
 
 
 def test_public_names():
-    assert attune.__all__ == ["AttuneError", "Bundle", "Recipe", "audit", "evaluate", "load", "train"]
+    functions = ["audit", "compose", "evaluate", "load", "switch", "train"]
+    assert attune.__all__ == ["AttuneError", "Bundle", "Recipe", *functions]
     assert len(attune.__all__) <= 12
     assert all(getattr(attune, name) for name in attune.__all__)
     with pytest.raises(AttributeError, match="no attribute 'tune'"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attune.core.recipe import Recipe, read
@@ -14,6 +14,8 @@ from attune.lifecycle.train import train as train_recipe
 from attune.model.assemble import AXES
 from attune.model.bundle import Bundle
 from attune.model.bundle import load as load_bundle
+from attune.model.compose import compose as compose_bundles
+from attune.model.switch import Switch
 
 
 def train(
@@ -80,3 +82,37 @@ def evaluate(*bundles: str | Path | Bundle, data: str | Path, data_root: str | P
         Evaluations and comparisons.
     """
     return evaluate_bundles(list(bundles), str(data), root=Path(data_root) if data_root else None)
+
+
+def compose(
+    bundles: Sequence[str | Path | Bundle],
+    *,
+    out: str | Path,
+    weights: Sequence[float] = (),
+    data_root: str | Path | None = None,
+) -> Bundle:
+    """Makes one bundle of several that were tuned with `lora` for one task: the weighted sum of what they learned.
+
+    Args:
+        bundles: Folders or loaded bundles.
+        out: The bundle to make; new.
+        weights: One a bundle, above 0, summing to one; none for equal ones.
+        data_root: Where a backbone by folder name is looked up.
+
+    Returns:
+        The bundle at `out`.
+    """
+    return compose_bundles(bundles, Path(out), weights=weights, root=Path(data_root) if data_root else None)
+
+
+def switch(bundles: Mapping[str, str | Path | Bundle], *, data_root: str | Path | None = None) -> Switch:
+    """Puts bundles of one backbone side by side, the backbone in memory once.
+
+    Args:
+        bundles: Folders or loaded bundles, by name.
+        data_root: Where a backbone by folder name is looked up.
+
+    Returns:
+        A switch; `switch.predict(rows, names)` answers each row by the bundle named for it.
+    """
+    return Switch(bundles, root=Path(data_root) if data_root else None)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from attune.errors import RecipeError, nearest
 
 
 class Registry:
-    """The entries of one axis, by name.
+    """The entries of one axis, by name; attune's own come before those of other packages.
 
     Args:
         kind: The axis in a person's words (`method`, `task`, …); used in errors.
@@ -24,13 +24,14 @@ class Registry:
         self._entries = dict(entries)
         self._group = group
 
-    def _all(self) -> dict[str, str]:
-        foreign = {point.name: point.value for point in entry_points(group=self._group)}
-        return {**foreign, **self._entries}
-
     def names(self) -> list[str]:
         """Every name that `get` answers to, sorted."""
-        return sorted(self._all())
+        return sorted({*self._entries, *self._foreign()})
+
+    def package(self, name: str) -> dict[str, str]:
+        """The package that adds an entry, with its version; empty for an entry of attune's own."""
+        found = None if name in self._entries else self._foreign().get(name)
+        return {found.dist.name: found.dist.version} if found and found.dist else {}
 
     def get(self, name: str) -> Any:
         """The class registered under a name.
@@ -42,14 +43,30 @@ class Registry:
             The class, imported now.
 
         Raises:
-            RecipeError: The name is not registered; the nearest names and the full list are given.
+            RecipeError: The name is not registered; the nearest names and the full list are given. Or it is another
+                package's, which cannot be imported.
         """
-        entries = self._all()
-        if name not in entries:
+        if name in self._entries:
+            module, _, attribute = self._entries[name].partition(":")
+            return getattr(import_module(module), attribute)
+        if found := self._foreign().get(name):
+            return self._loaded(found)
+        raise RecipeError(
+            f"there is no {self.kind} named {name!r}",
+            expected=f"the name of a {self.kind}",
+            remedy=nearest(name, self.names()),
+        )
+
+    def _foreign(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=self._group)}
+
+    def _loaded(self, point: EntryPoint) -> Any:
+        try:
+            return point.load()
+        except (ImportError, AttributeError) as error:
+            owner = point.dist.name if point.dist else "another package"
             raise RecipeError(
-                f"there is no {self.kind} named {name!r}",
-                expected=f"the name of a {self.kind}",
-                remedy=nearest(name, list(entries)),
-            )
-        module, _, attribute = entries[name].partition(":")
-        return getattr(import_module(module), attribute)
+                f"the {self.kind} {point.name!r} of {owner} cannot be imported: {error}",
+                expected=f"{point.value}, as that package's entry point says",
+                remedy=f"reinstall {owner}, or uninstall it",
+            ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,8 +16,7 @@ from torch import Tensor
 from attune.core.recipe import Options
 from attune.methods import peft_layout as layout
 from attune.methods.base import Method, Tunable
-
-DOWN, UP = ".lora_A.", ".lora_B."
+from attune.methods.lora_sum import DOWN, UP, add_up
 
 
 class LoraOptions(Options):
@@ -87,6 +87,23 @@ class Lora(Method):
     def merge(self, backbone: Tunable) -> None:
         """Adds the updates to the published weights."""
         layout.merge(backbone)
+
+    @staticmethod
+    def summed(parts: Sequence[tuple[LoraOptions, Path]], shares: Sequence[float], folder: Path) -> dict[str, Any]:
+        """Writes the weighted sum of several adapters, as ordinary LoRA, where `load` finds it.
+
+        Args:
+            parts: The options of each, and where `save` wrote it.
+            shares: Weights, which sum to one.
+            folder: An empty folder.
+
+        Returns:
+            The options that the sum has.
+        """
+        rank = add_up([place for _, place in parts], shares, folder)
+        everywhere = any(options.targets == "all" for options, _ in parts)
+        targets = "all" if everywhere else "attention"
+        return {"rank": rank, "alpha": float(rank), "targets": targets, "rslora": False, "init": "zero"}
 
     def save(self, backbone: Tunable, folder: Path, published: str) -> None:
         """Writes PEFT's own layout, relative to the published weights."""

@@ -108,6 +108,15 @@ def cell_of(recipe: Recipe) -> Cell:
     return Cell(backbone.family, task.name, task.head, method.name, "supervised")
 
 
+def packages(cell: Cell) -> dict[str, str]:
+    """The other packages that a combination has entries of, with their versions."""
+    named = (
+        (BACKBONES, cell.family), (TASKS, cell.task), (HEADS, cell.head), (METHODS, cell.method),
+        (OBJECTIVES, cell.objective),
+    )  # fmt: skip
+    return {package: release for axis, name in named for package, release in axis.package(name).items()}
+
+
 def check(recipe: Recipe, root: Path) -> Checkpoint:
     """Refuses what cannot work, before any data is read.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from attune.core.records import Prediction
 from attune.errors import BackboneError, BundleError, RecipeError
 from attune.model import manifest as manifests
 from attune.model import witness
-from attune.model.assemble import AXES, Model, assemble, cell_of
+from attune.model.assemble import AXES, Model, assemble, cell_of, packages
 from attune.model.manifest import BackboneReference, Manifest
 from attune.model.rows import checked
 from attune.tasks.common.labelled import Labels
@@ -162,7 +162,7 @@ def describe(
         method=cell.method,
         metrics={name: dict(found) for name, found in metrics.items()},
         lineage=dict(lineage),
-        versions={name: version(name) for name in MADE_WITH},
+        versions={**{name: version(name) for name in MADE_WITH}, **packages(cell)},
         seed=recipe.training.seed,
         threads=recipe.training.threads,
         files=manifests.inventory(folder),
@@ -227,6 +227,7 @@ def load(path: str | Path, *, root: Path | None = None) -> Bundle:
     """
     folder = Path(path)
     manifest = manifests.read(folder)
+    refuse_missing(folder, manifest)
     try:
         return restore(folder, manifest, root or Path())
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, RecipeError) as error:
@@ -237,6 +238,20 @@ def load(path: str | Path, *, root: Path | None = None) -> Bundle:
             expected="the files `attune train` packed",
             remedy="restore the bundle from its source; do not trust this one",
         ) from error
+
+
+def refuse_missing(folder: Path, manifest: Manifest) -> None:
+    """Stops where a bundle was made with another package's entries and that package is not there."""
+    for name, release in manifest.versions.items():
+        try:
+            version(name)
+        except PackageNotFoundError:
+            raise BundleError(
+                f"was made with the package {name} {release}, which is not installed here",
+                where=str(folder),
+                expected="the packages that its task and method come from",
+                remedy=f"install {name}, from where you trust it",
+            ) from None
 
 
 def restore(folder: Path, manifest: Manifest, root: Path) -> Bundle:

@@ -70,13 +70,25 @@ def checked(rows: Sequence[str | Mapping[str, Any]], form: Form) -> list[dict[st
     Raises:
         DataError: Some cannot be answered; all of them are listed.
     """
-    found = [(index, fault(row, form)) for index, row in enumerate(rows, 1)]
-    problems = [Problem(wrong[1], f"row {index}", wrong[0]) for index, wrong in found if wrong]
+    refuse([fault(row, form) for row in rows], form.fields)
+    return [as_row(row, form) for row in rows]
+
+
+def refuse(faults: Sequence[tuple[str, str] | None], fields: Sequence[str]) -> None:
+    """Raises where there are rows that cannot be answered.
+
+    Args:
+        faults: What is wrong with each row.
+        fields: The fields that rows are asked for.
+
+    Raises:
+        DataError: All of them are listed.
+    """
+    problems = [Problem(wrong[1], f"row {index}", wrong[0]) for index, wrong in enumerate(faults, 1) if wrong]
     if problems:
         raise DataError(
-            f"{len(problems)} of {len(rows)} rows cannot be answered",
-            expected="a text in every row" if len(form.fields) == 1 else f"{' and '.join(form.fields)} in every row",
+            f"{len(problems)} of {len(faults)} rows cannot be answered",
+            expected="a text in every row" if len(fields) == 1 else f"{' and '.join(fields)} in every row",
             remedy="mend or leave out the rows listed",
             problems=problems,
         )
-    return [as_row(row, form) for row in rows]
