@@ -27,7 +27,7 @@ from attune.training.encoded import Encoded, encode
 from attune.training.events import Events
 from attune.training.loop import Loop, Place
 from attune.training.optimiser import moving
-from support.tiny import CONFIGS, WORDS, backbone
+from support.tiny import CONFIGS, FAMILIES, WORDS, backbone
 
 TOLERANCE = 5e-5
 """Of merged against unmerged logits, and of a row answered in another batch."""
@@ -62,9 +62,10 @@ METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 """Method to its variants; a method that is not here has one, with its defaults."""
 TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"pair": {"cross": {}, "bi": {"encoder": "bi"}}}
 """Task to its variants; a task that is not here has one, with its defaults."""
-KINDS: Mapping[str, Sequence[str]] = {"text": tuple(CONFIGS)}
+KINDS: Mapping[str, Sequence[str]] = FAMILIES
 """Backbone family to the kinds of tiny model it is tried on."""
-POOLINGS = ("mean", "first")
+POOLINGS = {"text": ("mean", "first"), "causal": ("mean", "last"), "seq2seq": ("mean", "first")}
+"""Backbone family to the ways in which its tokens become one vector."""
 LABELS = ("address", "cancel", "refund")
 HEAD_OPTIONS: Mapping[str, Mapping[str, Any]] = {"descriptions": {"shots": 2, "calibrate": True}}
 """Head to what is set in [task] for it, so that all of its code runs."""
@@ -148,7 +149,7 @@ def every() -> tuple[Variant, ...]:
         kinds = [kind for kind in KINDS[cell.family] if not lacking(cell.family, cell.method, kind)]
         for kind, pooling, tuned, many, asked in product(
             kinds,
-            POOLINGS,
+            POOLINGS[cell.family],
             METHODS.get(cell.method, {cell.method: {}}),
             (False, True),
             TASKS.get(cell.task, {cell.task: {}}),
@@ -219,7 +220,7 @@ def backbones(root: Path) -> Path:
             if not (root / kind).is_dir():
                 weights = backbone(root / kind, kind) / "model.safetensors"
                 lively = {
-                    name: value * (0.1 / value.std()) if value.ndim == 2 else value
+                    name: value * (0.1 / value.std()) if value.ndim == 2 and value.std() > 0 else value
                     for name, value in load_file(weights).items()
                 }
                 save_file(lively, weights, metadata={"format": "pt"})
@@ -348,17 +349,24 @@ def should_move(variant: Variant, model: Model, name: str) -> bool:
     if variant.method in ("p_tuning", "prefix", "prompt"):
         return ".virtual." in f".{bare}"
     if variant.method == "adapter":
-        top = f"{model.backbone.layers_path}.{model.backbone.layers_count - 1}."
+        top = top_layer(model)
         return ".adapters." in bare and (variant.tuned != "adapter-top" or top in bare)
     if variant.pooling == "mean" and ".pooler." in f".{bare}":
         return False
     if variant.tuned == "frozen-1":
-        top = f"{model.backbone.layers_path}.{model.backbone.layers_count - 1}."
-        above = model.backbone.layers_path not in bare and "embed" not in bare
-        return top in bare or above
+        top = top_layer(model)
+        tables = ("embed", "wte", "wpe")
+        above = f".{model.backbone.stacks[-1].path}." not in f".{bare}" and not any(word in bare for word in tables)
+        return f".{top}" in f".{bare}" or above
     if variant.method == "bias":
         return bare.endswith(".bias") and "embed" not in bare
-    return variant.method == "full"
+    return variant.method == "full" and not (variant.kind == "marian" and "embed_positions" in bare)
+
+
+def top_layer(model: Model) -> str:
+    """The module path of the top layer, with a dot."""
+    stack = model.backbone.stacks[-1]
+    return f"{stack.path}.{stack.count - 1}."
 
 
 def loss_falls(variant: Variant, root: Path, scratch: Path) -> None:
@@ -458,7 +466,7 @@ def impossible(variant: Variant) -> Recipe | None:
     """The variant's recipe with a method option that its backbone cannot satisfy."""
     options = {
         "adalora": {"initial_rank": 999}, "adapter": {"bottleneck": 999}, "frozen": {"trainable_layers": 99},
-        "lora": {"rank": 999}, "p_tuning": {"tokens": 60}, "prompt": {"tokens": 60},
+        "lora": {"rank": 999}, "p_tuning": {"tokens": 600}, "prompt": {"tokens": 600},
     }.get(variant.method)  # fmt: skip
     return variant.recipe().having("method", **options) if options else None
 

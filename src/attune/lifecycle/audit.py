@@ -55,7 +55,8 @@ def audited(recipe: Recipe, root: Path, *, sample: int = 20_000) -> Generator[Au
             lengths = [len(row) for row in reader.encode(inputs, max_length=2 * LONGEST_COUNTED).ids]
             return [max(lengths[at : at + asked.pieces()]) for at in range(0, len(lengths), asked.pieces())]
 
-        embed = embedder(files) if len(asked.fields) == 1 else pair_embedder(embedder(files))
+        embed = embedder(files, family.family)
+        embed = embed if len(asked.fields) == 1 else pair_embedder(embed)
         found = audit(
             splits, recipe.data, embed=embed, token_counts=token_counts,
             max_length=reader.max_length, sample=sample, seed=recipe.data.seed,

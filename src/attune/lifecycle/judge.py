@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from attune.backbones.checkpoints import Checkpoint
-from attune.backbones.text import Text, TextOptions
+from attune.backbones.registry import BACKBONES
 from attune.core.records import Answers, Input
 from attune.core.texts import parts, rows_of
 from attune.data.table import Table
@@ -54,10 +55,11 @@ def judge(model: Model, table: Table, name: str) -> Judged:
     return Judged(answers, table.texts(), table.ids())
 
 
-def embedder(checkpoint: Checkpoint) -> Embed:
-    """The untuned backbone as a function from texts to mean-pooled vectors of length one."""
-    options = TextOptions.model_validate({"name": checkpoint.name, "pooling": "mean", "max_length": 256})
-    backbone = Text(checkpoint, options).eval()
+def embedder(checkpoint: Checkpoint, family: str) -> Embed:
+    """The untuned backbone of a family as a function from texts to mean-pooled vectors of length one."""
+    kind: Any = BACKBONES.get(family)
+    options = kind.Options.model_validate({"name": checkpoint.name, "pooling": "mean", "max_length": 256})
+    backbone = kind(checkpoint, options).eval()
 
     @torch.inference_mode()
     def embed(rows: list[str]) -> NDArray[np.float32]:
