@@ -136,9 +136,13 @@ def refused() -> list[tuple[Cell, str]]:
 
 
 @cache
-def lacking(family: str, method: str, kind: str) -> frozenset[str]:
-    """What a method needs and a kind of tiny model does not have, though its family does."""
-    return AXES["method"].get(method).needs & AXES["backbone"].get(family).lacks(CONFIGS[kind](100))
+def lacking(family: str, method: str, tuned: str, kind: str) -> str:
+    """Why a variant of a method cannot work on a kind of tiny model, though it does on others; empty where it can."""
+    of, config, entry = AXES["backbone"].get(family), CONFIGS[kind](100), AXES["method"].get(method)
+    if missing := entry.needs & of.lacks(config):
+        return ", ".join(sorted(missing))
+    options = entry.Options.model_validate({"name": method, **METHODS.get(method, {}).get(tuned, {})})
+    return entry(options).no_place(lambda: of.outline(config))
 
 
 @cache
@@ -146,17 +150,17 @@ def every() -> tuple[Variant, ...]:
     """Every variant of every supported cell, on every kind that has what the method needs."""
     found: list[Variant] = []
     for cell in supported():
-        kinds = [kind for kind in KINDS[cell.family] if not lacking(cell.family, cell.method, kind)]
         for kind, pooling, tuned, many, asked in product(
-            kinds,
+            KINDS[cell.family],
             POOLINGS[cell.family],
             METHODS.get(cell.method, {cell.method: {}}),
             (False, True),
             TASKS.get(cell.task, {cell.task: {}}),
         ):
-            found.append(
-                Variant(**asdict(cell), kind=kind, pooling=pooling, tuned=tuned, multi_label=many, asked=asked)
-            )
+            if not lacking(cell.family, cell.method, tuned, kind):
+                found.append(
+                    Variant(**asdict(cell), kind=kind, pooling=pooling, tuned=tuned, multi_label=many, asked=asked)
+                )
     return tuple(found)
 
 

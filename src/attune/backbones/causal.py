@@ -18,7 +18,6 @@ from attune.backbones import chat, generating, networks
 from attune.backbones.chat import Chat
 from attune.backbones.family import NOTHING, SPEECH, Family, FamilyOptions, mean
 from attune.core.decoding import Decoding
-from attune.errors import DataError
 
 
 class CausalOptions(FamilyOptions):
@@ -42,10 +41,14 @@ class Causal(Family):
     kind: ClassVar[str] = "a causal language model"
     onward: ClassVar[bool] = True
 
+    @property
+    def automatic(self) -> Any:
+        """The network, with its language head where something is generated."""
+        return AutoModelForCausalLM if self.speaks else AutoModel
+
     def load(self, folder: Path, config: Any) -> tuple[Any, frozenset[str]]:
-        """Loads the network, with its language head where something is generated."""
-        auto = AutoModelForCausalLM if self.speaks else AutoModel
-        network, missing = networks.load(auto, folder, config)
+        """Loads the network; all of it must be there."""
+        network, missing = networks.load(self.automatic, folder, config)
         networks.whole(missing, folder)
         return network, NOTHING
 
@@ -128,13 +131,5 @@ class Causal(Family):
         Raises:
             DataError: A row with what is to follow is longer than the network's positions.
         """
-        room = self.positions(self.network.config) - self.taken - how.longest
-        for index, row in enumerate(rows):
-            if not 0 < len(row) <= room:
-                raise DataError(
-                    f"a prompt of {len(row)} tokens, and {how.longest} may follow",
-                    where=f"row {index}",
-                    expected=f"1 to {max(room, 0)} tokens",
-                    remedy="shorten the prompt, or generate fewer tokens",
-                )
+        generating.fit(rows, self.positions(self.network.config) - self.taken - how.longest, how)
         return generating.generate(self, rows, how, at_once=at_once)

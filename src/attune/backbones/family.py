@@ -101,6 +101,8 @@ class Family(nn.Module, ABC):
     """Whether a token sees only itself and the tokens before it."""
     slow: ClassVar[bool] = False
     """Whether a tokenizer that is not a fast one will do."""
+    whole: ClassVar[bool] = True
+    """Whether what gives features is a network that transformers' AutoModel makes of a folder, and no part of one."""
 
     def __init__(
         self,
@@ -147,7 +149,7 @@ class Family(nn.Module, ABC):
             f"cannot be read as {self.kind}: {error}",
             where=str(self.checkpoint.folder),
             expected=f"{self.kind} with config, tokenizer files and safetensors weights",
-            remedy="try `transformers.AutoModel.from_pretrained` on that folder; `attune show matrix` lists the families",
+            remedy="try `transformers.AutoModel.from_pretrained` on it; `attune show matrix` names the other families",
         )
 
     @abstractmethod
@@ -226,6 +228,16 @@ class Family(nn.Module, ABC):
             A part of `provides`.
         """
         return networks.lacks(cls.outline(config, needs))
+
+    @property
+    def plainly(self) -> str:
+        """What makes the untuned network, as Python that needs only transformers."""
+        return f"{self.automatic.__name__}.from_pretrained({self.checkpoint.name!r})"
+
+    @property
+    @abstractmethod
+    def automatic(self) -> Any:
+        """The one of transformers' auto classes that makes the network."""
 
     @property
     def reader(self) -> Any:

@@ -22,6 +22,7 @@ from transformers import (
 
 from attune.backbones.packing import ids_of
 from attune.core.decoding import Decoding
+from attune.errors import DataError
 
 Ids = NDArray[np.int32]
 
@@ -101,6 +102,27 @@ def generate(speaker: Speaker, rows: Sequence[Ids], how: Decoding, *, at_once: i
             found[index].extend(texts)
     speaker.network.train(training)
     return found
+
+
+def fit(rows: Sequence[Ids], room: int, how: Decoding) -> None:
+    """Refuses rows that a network has no positions for.
+
+    Args:
+        rows: Token ids, ragged.
+        room: Tokens that a row may have.
+        how: For the error.
+
+    Raises:
+        DataError: A row is longer, or is empty.
+    """
+    for index, row in enumerate(rows):
+        if not 0 < len(row) <= room:
+            raise DataError(
+                f"a prompt of {len(row)} tokens, from which up to {how.longest} are generated",
+                where=f"row {index}",
+                expected=f"1 to {max(room, 0)} tokens",
+                remedy="shorten the prompt, or generate fewer tokens",
+            )
 
 
 def by_length(asked: list[tuple[int, int]], rows: Sequence[Ids], at_once: int) -> Iterator[list[tuple[int, int]]]:

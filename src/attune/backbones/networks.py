@@ -168,10 +168,10 @@ def stack_of(network: nn.Module, module: nn.Module, config: Any, count: int) -> 
 
 
 def key_width(config: Any) -> int:
-    """Features of a token's keys, all heads together."""
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    own = getattr(config, "head_dim", None) or getattr(config, "d_kv", None)
-    return heads * (own or config.hidden_size // config.num_attention_heads)
+    """Features of a token's keys, all heads together; 0 where there is no attention."""
+    heads = getattr(config, "num_attention_heads", 0)
+    own = getattr(config, "head_dim", None) or getattr(config, "d_kv", None) or width(config) // max(heads, 1)
+    return (getattr(config, "num_key_value_heads", None) or heads) * own
 
 
 def tables(network: nn.Module) -> frozenset[str]:

@@ -18,6 +18,7 @@ from attune.backbones import generating, networks
 from attune.backbones.family import NOTHING, SPEECH, Family, FamilyOptions, mean
 from attune.backbones.networks import Stack
 from attune.core.decoding import Decoding
+from attune.errors import RecipeError
 
 IGNORED = -100
 """What stands for no token among labels; no loss is computed there."""
@@ -46,10 +47,21 @@ class Seq2Seq(Family):
     summary: ClassVar[str] = "encoder and decoder: T5, BART, Marian, two encoders joined"
     kind: ClassVar[str] = "a sequence-to-sequence network"
     slow: ClassVar[bool] = True
+    whole: ClassVar[bool] = False
+
+    @property
+    def automatic(self) -> Any:
+        """Encoder and decoder."""
+        return AutoModelForSeq2SeqLM
+
+    @property
+    def plainly(self) -> str:
+        """What makes the untuned network, as Python that needs only transformers."""
+        return super().plainly + ("" if self.speaks else ".get_encoder()")
 
     def load(self, folder: Path, config: Any) -> tuple[Any, frozenset[str]]:
         """Loads encoder and decoder, and keeps what is needed."""
-        network, missing = networks.load(AutoModelForSeq2SeqLM, folder, config)
+        network, missing = networks.load(self.automatic, folder, config)
         if self.speaks:
             networks.whole(missing, folder)
             return network, NOTHING
@@ -173,5 +185,16 @@ class Seq2Seq(Family):
         Returns:
             For each row as many texts as candidates were asked for, best first, as token ids without special tokens of
             the beginning and the end.
+
+        Raises:
+            DataError: A row is longer than the encoder's positions.
+            RecipeError: More tokens are asked for than the decoder has positions.
         """
+        generating.fit(rows, self.positions(self.network.config) - self.taken, how)
+        places = getattr(self.writing(self.network.config), "max_position_embeddings", None)
+        if places is not None and how.longest >= places:
+            raise RecipeError(
+                f"up to {how.longest} tokens are asked for", where="decoding",
+                expected=f"at most {places - 1}, as the decoder has {places} positions", remedy="generate fewer tokens",
+            )  # fmt: skip
         return generating.generate(self, rows, how, at_once=at_once)

@@ -51,10 +51,14 @@ class Text(Family):
         self.width = int(self.network.get_submodule(self.final).in_features)
         self.network.set_submodule(self.final, nn.Identity())
 
+    @property
+    def automatic(self) -> Any:
+        """The encoder alone, or with the family's own classification head for first-token pooling."""
+        return AutoModel if self.options.pooling == "mean" else AutoModelForSequenceClassification
+
     def load(self, folder: Path, config: Any) -> tuple[Any, frozenset[str]]:
-        """Loads the encoder alone, or with the family's own classification head for first-token pooling."""
-        auto = AutoModel if self.options.pooling == "mean" else AutoModelForSequenceClassification
-        return networks.load(auto, folder, config)
+        """Loads the network."""
+        return networks.load(self.automatic, folder, config)
 
     @classmethod
     def bare(cls, config: Any, needs: frozenset[str]) -> Any:

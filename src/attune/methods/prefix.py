@@ -106,7 +106,7 @@ def register() -> dict[str, str]:
 
 
 def written_out(mask: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """A mask as transformers makes it, never left out as one that a kernel knows itself: it would not know the prefix."""
+    """A mask as transformers makes it, never left out as one that a kernel knows by itself, without the prefix."""
     return mask(*arguments, **{**options, "allow_is_causal_skip": False})
 
 
