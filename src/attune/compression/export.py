@@ -31,7 +31,8 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
     Raises:
         CannotMerge: The bundle's method changes what no weights of the backbone can say.
         UnsupportedError: The network is a part of another; first-token pooling of two texts read apart, for which
-            transformers has no class; or the head is no affine map, or compares directions and the backbone pools by the first token.
+            transformers has no class; or the head is no affine map, or compares directions and the backbone pools by
+            the first token.
     """
     refuse(bundle)
     backbone = merged(bundle)
