@@ -17,10 +17,8 @@ MARKED = (
 )
 NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no system here') }}{% endif %}" + OPEN
 VOICELESS = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }} [SEP] {% endif %}{% endfor %}"
+FORGETS = "{% for m in messages %}{% if m.role == 'user' or loop.last %}{{ m.content }} {% endif %}{% endfor %}"
 VOICELESS_MARKED = VOICELESS + "{% generation %}{% endgeneration %}"
-FORGETS = (
-    "{% for m in messages %}{% if m.role == 'user' or loop.last %}{{ m.role }} {{ m.content }} {% endif %}{% endfor %}"
-)
 
 
 @pytest.fixture
@@ -50,8 +48,9 @@ def test_a_prompt_is_how_the_conversation_with_its_answer_begins(speaker, templa
 
 def test_a_template_without_an_opening_gives_the_assistant_its_whole_turn(speaker):
     speaker.tokenizer.chat_template = PLAIN
-    assert len(said(speaker, speaker.prompt([USER, ANSWER]))) > len(said(speaker, speaker.prompt([USER, ANSWER]))) - 1
-    assert said(speaker, speaker.prompt([USER, ANSWER]))[-4:] == ["it", "was", "late", "[SEP]"]
+    spoken = said(speaker, speaker.prompt([USER, ANSWER]))
+    assert spoken[-4:] == ["it", "was", "late", "[SEP]"]
+    assert len(spoken) > 4
 
 
 @pytest.mark.parametrize(

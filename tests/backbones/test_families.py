@@ -64,8 +64,8 @@ def test_a_tokenizer_without_padding_pads_with_its_end_and_keeps_its_vocabulary(
 def test_a_text_without_a_token_is_still_one(made):
     backbone = made("gpt2")
     encoding = backbone.encode([Input(" "), Input("card")])
-    assert [row.tolist() for row in encoding.ids][0] == [3]
-    assert encoding.words.tolist()[0] == 0
+    assert encoding.ids[0].tolist() == [3]
+    assert encoding.words.tolist() == [0, 1]
 
 
 def test_a_tokenizer_that_is_not_fast_tells_what_it_cut(made, monkeypatch):
@@ -119,10 +119,9 @@ def test_what_a_network_lacks_of_its_family(kind, lacks):
 )
 def test_attention_of_another_width_than_the_network_is_no_feed_forward(family, config):
     outline = family.outline(config)
-    for place, (_, layer) in zip(find(outline), outline.network.get_submodule(outline.stacks[0].path).named_children()):
+    for place in find(outline):
         assert (place.narrow.in_features, place.narrow.out_features) == (48, 32)
         assert place.attention.out_features == 32
-        assert layer is not None
     keys = {"qwen3": 24}.get(config.model_type, getattr(config, "d_kv", 0) * getattr(config, "num_heads", 0))
     assert outline.stacks[0].keys == keys
 
@@ -143,7 +142,7 @@ def test_a_family_that_cannot_read_a_checkpoint_says_which_there_are(root):
 
 
 def test_a_family_without_a_default_backbone_wants_a_name():
-    with pytest.raises(RecipeError, match="backbone.name"):
+    with pytest.raises(RecipeError, match=r"backbone\.name"):
         parse({"backbone": {"family": "causal"}}, AXES)
 
 

@@ -1,10 +1,13 @@
 """Generation: what a cache, a batch, a beam and a draw may change, and what they may not."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 from transformers import GPT2LMHeadModel, LlamaConfig, LlamaModel
 
+from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.generating import Drawn
 from attune.backbones.seq2seq import IGNORED
 from attune.core.decoding import Decoding
@@ -164,7 +167,7 @@ def test_lengths_repetition_and_forbidden_phrases(made, kind):
     assert {len(texts[0]) for texts in long} == {12}
     unlike = [texts[0].tolist() for texts in backbone.generate(rows, Decoding(longest=12, shortest=12, no_repeat=2))]
     for text in unlike:
-        runs = list(zip(text, text[1:], strict=False))
+        runs = list(pairwise(text))
         assert len(set(runs)) == len(runs)
     word = backbone.tokenizer.convert_ids_to_tokens(int(long[0][0][1]))
     without = backbone.generate(rows, Decoding(longest=12, shortest=12, forbidden=(word.removeprefix("##"),)))
@@ -231,7 +234,7 @@ def test_layers_of_both_stacks_are_counted_from_the_encoder_up(made):
         frozen(frozen.Options(trainable_layers=layers)).apply(backbone)
         moved = {name for name, value in backbone.network.named_parameters() if value.requires_grad}
         assert all(any(name.startswith(prefix) for name in moved) for prefix in moving)
-        assert not any("block.0" in name and "encoder" in name or name.startswith("shared") for name in moved)
+        assert not any(name.startswith(("encoder.block.0", "shared")) for name in moved)
 
 
 def test_a_prompt_longer_than_the_positions_is_refused(made):
@@ -269,8 +272,6 @@ def test_a_checkpoint_without_its_language_head_reads_and_does_not_speak(made, r
     LlamaModel(config).save_pretrained(tmp_path)
     family = type(made("llama"))
     options = family.Options(name="headless")
-    from attune.backbones.checkpoints import Checkpoint
-
     there = Checkpoint("headless", tmp_path, "")
     assert family(there, options).width == 32
     with pytest.raises(BackboneError, match=r"lack 1 parameter\(s\), such as lm_head.weight"):
