@@ -43,7 +43,7 @@ def step_by_step(backbone, row, longest):
         start = torch.tensor([[backbone.network.config.decoder_start_token_id]])
     for _ in range(longest):
         if backbone.onward:
-            inputs = backbone.collate([np.concatenate([row, np.asarray(said, dtype=np.int32)])])
+            inputs = backbone.collate([np.concatenate([row, np.asarray(said, dtype=np.int64)])])
         else:
             inputs = {
                 **backbone.collate([row]),
@@ -239,7 +239,7 @@ def test_layers_of_both_stacks_are_counted_from_the_encoder_up(made):
 
 def test_a_prompt_longer_than_the_positions_is_refused(made):
     backbone = made("gpt2", "generate")
-    row = np.full(60, 7, dtype=np.int32)
+    row = np.full(60, 7, dtype=np.int64)
     with pytest.raises(DataError, match="a prompt of 60 tokens, from which up to 9") as caught:
         backbone.generate([row[:3], row], GREEDY)
     assert caught.value.where == "row 1"

@@ -38,7 +38,7 @@ def with_wordless(monkeypatch):
 def test_a_family_that_lacks_what_a_head_needs_is_refused_with_the_families_that_have_it(with_wordless):
     cell = Cell("wordless", "classification", "linear", "full", "supervised")
     reason = why_not(cell)
-    assert "head linear needs pooled" in reason
+    assert "task classification needs pooled" in reason
     assert "the wordless family does not provide" in reason
     assert "families that provide it: text" in reason
     assert not why_not(Cell("text", "classification", "linear", "full", "supervised"))

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from attune.core.form import Form
 from attune.core.recipe import DataOptions
 from attune.data.ingest import Ingested, ingest
 from attune.data.splits import Splits, split
+
+SINGLE = Form()
 
 Write = Callable[..., str]
 
@@ -30,12 +33,12 @@ def jsonl(tmp_path: Path) -> Write:
 def read(tmp_path: Path) -> Callable[..., Ingested]:
     """Ingests a source below the test's folder."""
 
-    def run(name: str, *, multi_label: bool = False, labelled: bool = True, keep_empty: bool = False, **options: Any):
+    def run(name: str, *, form: Form = SINGLE, labelled: bool = True, keep_empty: bool = False, **options: Any):
         return ingest(
             name,
             tmp_path,
             DataOptions(**options),
-            multi_label=multi_label,
+            form=form,
             labelled=labelled,
             into=tmp_path / "out" / "table.arrow",
             keep_empty=keep_empty,
@@ -48,12 +51,12 @@ def read(tmp_path: Path) -> Callable[..., Ingested]:
 def cut(tmp_path: Path) -> Callable[..., Splits]:
     """Splits a source below the test's folder."""
 
-    def run(name: str, into: str = "run", *, multi_label: bool = False, keep_empty: bool = False, **options: Any):
+    def run(name: str, into: str = "run", *, form: Form = SINGLE, keep_empty: bool = False, **options: Any):
         return split(
             DataOptions(train=name, **options),
             tmp_path,
             tmp_path / into,
-            multi_label=multi_label,
+            form=form,
             keep_empty=keep_empty,
         )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from attune.core.form import Form
 from attune.core.recipe import DataOptions
 from attune.data import page
 from attune.data.audit import Audit, audit
@@ -71,7 +72,7 @@ def flawed(tmp_path: Path, jsonl) -> tuple[Audit, Splits]:
     options = DataOptions(
         train="train.jsonl", validation="validation.jsonl", test="test.jsonl", acknowledge=("rare_classes",)
     )
-    splits = split(options, tmp_path, tmp_path / "run", multi_label=False, keep_empty=True)
+    splits = split(options, tmp_path, tmp_path / "run", form=Form(), keep_empty=True)
     return looked(splits), splits
 
 
@@ -146,7 +147,7 @@ def test_what_stops_can_be_acknowledged(flawed) -> None:
 
 
 def test_clean_rows_have_no_finding_that_stops_or_warns(tmp_path, jsonl) -> None:
-    splits = split(DataOptions(train=jsonl(clean(200))), tmp_path, tmp_path / "run", multi_label=False)
+    splits = split(DataOptions(train=jsonl(clean(200))), tmp_path, tmp_path / "run", form=Form())
     assert [finding.kind for finding in looked(splits).findings if finding.severity != "note"] == []
 
 
@@ -167,7 +168,7 @@ def test_a_sample_is_stated_and_the_rest_looks_at_all_rows(flawed) -> None:
 def test_several_labels_are_audited(tmp_path, jsonl) -> None:
     rows = [{**row, "label": [row["label"], *(["late"] if i % 3 == 0 else [])]} for i, row in enumerate(clean(150))]
     rows += [{"text": rows[0]["text"], "label": ["late"]}, {"text": "payment nothing applies 77", "label": []}]
-    splits = split(DataOptions(train=jsonl(rows)), tmp_path, tmp_path / "run", multi_label=True)
+    splits = split(DataOptions(train=jsonl(rows)), tmp_path, tmp_path / "run", form=Form(several=True))
     found = looked(splits, max_contradictory=0.9)
     assert found.multi_label
     assert [line for _, line in lines(found, splits, "contradictory_labels")] == [1, 151]
@@ -198,7 +199,7 @@ def test_what_was_fixed_is_not_found_again(flawed, tmp_path) -> None:
     options = DataOptions(
         train="train.jsonl", validation="validation.jsonl", test="test.jsonl", id="id", acknowledge=("rare_classes",)
     )
-    splits = split(options, tmp_path / "fixed", tmp_path / "again", multi_label=False)
+    splits = split(options, tmp_path / "fixed", tmp_path / "again", form=Form())
     kinds = {finding.kind for finding in looked(splits).findings}
     assert not kinds & {"duplicates", "leakage", "empty", "label_typos"}
     assert len(splits.train) == 141
@@ -215,7 +216,7 @@ def test_what_needs_a_person_is_listed_for_review(flawed, tmp_path) -> None:
 def test_the_page_is_self_contained_and_escapes(tmp_path, jsonl) -> None:
     evil = '<script>alert("x")</script>'
     rows = [*clean(60), *({"text": f"{evil} anna{i}@example.org", "label": f"{evil}"} for i in range(8))]
-    splits = split(DataOptions(train=jsonl(rows)), tmp_path, tmp_path / "run", multi_label=False)
+    splits = split(DataOptions(train=jsonl(rows)), tmp_path, tmp_path / "run", form=Form())
     text = page.html(looked(splits), f"Audit of {evil}")
     assert "<script" not in text
     assert "&lt;script&gt;" in text

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from attune.core.files import disk
+from attune.core.form import Form
 from attune.data.table import Table
 from attune.errors import DataError, MachineError
 
@@ -167,11 +168,11 @@ def test_mixed_label_types_name_only_the_bad_rows(read, jsonl) -> None:
 
 def test_several_labels_as_lists_or_joined(read, jsonl, tmp_path) -> None:
     rows = [{"text": "x", "label": ["a", "b", "a"]}, {"text": "y", "label": []}, {"text": "z", "label": "b|c"}]
-    assert read(jsonl(rows), multi_label=True).table.labels() == [["a", "b"], [], ["b", "c"]]
+    assert read(jsonl(rows), form=Form(several=True)).table.labels() == [["a", "b"], [], ["b", "c"]]
     (tmp_path / "a.csv").write_text("text,label\nx,a;b\ny,\n")
-    assert read("a.csv", multi_label=True, label_separator=";").table.labels() == [["a", "b"], []]
+    assert read("a.csv", form=Form(several=True), label_separator=";").table.labels() == [["a", "b"], []]
     bad = [{"text": "x", "label": None}, {"text": "y", "label": ["a", None]}, {"text": "z", "label": "a||b"}]
-    assert len(refused(read, jsonl(bad), multi_label=True).problems) == 3
+    assert len(refused(read, jsonl(bad), form=Form(several=True)).problems) == 3
 
 
 def test_repeated_ids_are_problems(read, jsonl) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from attune.core.form import Form
 from attune.core.recipe import DataOptions
 from attune.data.external import normalised
 from attune.data.splits import Splits, digest_of, split
@@ -24,7 +25,7 @@ def made(rows: list[dict], into: str = "run", root: Path | None = None, **option
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (root / "rows.jsonl").write_text(lines, encoding="utf-8")
     accepted = {"acknowledge": ("rare_classes",), **options}
-    return split(DataOptions(train="rows.jsonl", **accepted), root, root / into, multi_label=False)
+    return split(DataOptions(train="rows.jsonl", **accepted), root, root / into, form=Form())
 
 
 def table_of(done: Splits) -> dict[str, str]:
@@ -202,6 +203,6 @@ def test_other_data_than_the_recipe_was_resolved_with_is_refused(tmp_path) -> No
 def test_labels_of_several_kinds_are_cut_by_the_rarest(tmp_path, jsonl) -> None:
     rows = [{"text": f"t{i}", "label": ["common", "rare"] if i % 10 == 0 else ["common"]} for i in range(200)]
     name = jsonl(rows)
-    done = split(DataOptions(train=name), tmp_path, tmp_path / "run", multi_label=True)
+    done = split(DataOptions(train=name), tmp_path, tmp_path / "run", form=Form(several=True))
     for table in done.tables().values():
         assert any("rare" in labels for labels in table.labels())

@@ -288,7 +288,9 @@ def test_only_what_moved_is_saved(workshop):
 
 def test_only_near_ties_may_change_an_answer(workshop):
     def single(before, chances):
-        return changed(workshop.bundle().model, before, Prediction("account", probabilities=np.asarray(chances)), 0.002)
+        return changed(
+            workshop.bundle().model, {"answer": before}, Prediction("account", probabilities=np.asarray(chances)), 0.002
+        )
 
     assert not single("account", [0.5, 0.4, 0.1])
     assert not single("delivery", [0.4505, 0.4495, 0.1])
@@ -297,7 +299,7 @@ def test_only_near_ties_may_change_an_answer(workshop):
 
     def several(before, chances):
         found = Prediction(["account"], probabilities=np.asarray(chances))
-        return changed(workshop.bundle(multi_label=True).model, before, found, 0.002)
+        return changed(workshop.bundle(multi_label=True).model, {"answer": before}, found, 0.002)
 
     assert not several(["account"], [0.9, 0.1, 0.1])
     assert not several(["account", "delivery"], [0.9, 0.499, 0.1])

@@ -544,7 +544,7 @@ def pack(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
     recipe = on.recipe.having("backbone", sha256=on.checkpoint.sha256, max_length=40)
     on.model.backbone.options = recipe.backbone
     made = bundles.pack(
-        scratch / "bundle", on.model, recipe, metrics={}, lineage={}, witness_texts=on.table.texts[:4], documents={},
+        scratch / "bundle", on.model, recipe, metrics={}, lineage={}, witness_rows=texts(on.table)[:4], documents={},
         outside={},
     )  # fmt: skip
     return {"digest": made, **answers(on.model, on.table)}

@@ -12,8 +12,8 @@ import pytest
 import torch
 from transformers import pipeline
 
-from attune.backbones.packing import as_pieces, ids_of, pieces_of, types_of, with_types
 from attune.compression.export import to_transformers
+from attune.core.packing import as_pieces, ids_of, pieces_of, types_of, with_types
 from attune.core.recipe import parse
 from attune.core.records import Input
 from attune.errors import DataError, RecipeError, UnsupportedError
@@ -76,7 +76,7 @@ def test_a_bundle_of_pairs_answers_as_it_was_evaluated(workshop, pairs, encoder,
 def test_zero_shot_is_left_out_with_the_reason(pairs):
     evaluation = json.loads((pairs().path / "evaluation.json").read_text(encoding="utf-8"))
     assert [found["name"] for found in evaluation["baselines"]] == ["majority", "tfidf"]
-    assert [told for told in evaluation["notices"] if told.startswith("zero-shot by label names is left out")]
+    assert [told for told in evaluation["notices"] if told.startswith("zero_shot left out: the label of a pair")]
     tfidf = next(found for found in evaluation["baselines"] if found["name"] == "tfidf")
     assert tfidf["metrics"]["accuracy"]["value"] > 0.8, "the overlap of the texts gives the label away"
 
@@ -249,11 +249,11 @@ def test_the_second_text_has_type_one_and_the_longer_is_cut(workshop):
 
 
 def test_tokens_are_packed_and_unpacked():
-    first, second = np.array([101, 7, 102], np.int32), np.array([101, 8, 9, 102], np.int32)
+    first, second = np.array([101, 7, 102], np.int64), np.array([101, 8, 9, 102], np.int64)
     typed = with_types(first, [0, 1, 1])
     assert ids_of(typed).tolist() == [101, 7, 102] and types_of(typed).tolist() == [0, 1, 1]
     row = as_pieces([typed, second])
-    assert row.dtype == np.int32 and len(row) == 7
+    assert row.dtype == np.int64 and len(row) == 7
     assert [ids_of(piece).tolist() for piece in pieces_of(row)] == [[101, 7, 102], [101, 8, 9, 102]]
     assert [types_of(piece).tolist() for piece in pieces_of(row)] == [[0, 1, 1], [0, 0, 0, 0]]
     assert [piece.tolist() for piece in pieces_of(first)] == [[101, 7, 102]]
@@ -261,9 +261,9 @@ def test_tokens_are_packed_and_unpacked():
 
 def test_two_vectors_are_joined_as_in_sentence_bert():
     pooled = torch.tensor([[1.0, 2.0], [3.0, -1.0], [0.0, 1.0], [1.0, 1.0]])
-    joined = Pair(PairOptions(encoder="bi")).join(pooled)
+    joined = Pair(PairOptions(encoder="bi")).join(pooled, {})
     assert joined.tolist() == [[1, 2, 3, -1, 2, 3, 3, -2], [0, 1, 1, 1, 1, 0, 0, 1]]
-    assert Pair(PairOptions()).join(pooled) is pooled
+    assert Pair(PairOptions()).join(pooled, {}) is pooled
 
 
 def test_unknown_encoder():

@@ -16,7 +16,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from attune.backbones import chat, generating, networks
 from attune.backbones.chat import Chat
-from attune.backbones.family import NOTHING, SPEECH, Family, FamilyOptions, mean
+from attune.backbones.family import NOTHING, SPEECH, Family, FamilyOptions, mean, read
 from attune.core.decoding import Decoding
 
 
@@ -86,7 +86,7 @@ class Causal(Family):
         Returns:
             `tokens` `(B, T, D)`: the last layer's.
         """
-        return self.reader(**inputs, use_cache=False).last_hidden_state
+        return self.reader(**read(inputs), use_cache=False).last_hidden_state
 
     def logits(self, inputs: dict[str, Tensor]) -> Tensor:
         """What may follow each token, by the checkpoint's own language head.
@@ -97,7 +97,7 @@ class Causal(Family):
         Returns:
             `(B, T, V)`; those of a row's token t are for its token t + 1.
         """
-        return generating.whole(self.network)(**inputs, use_cache=False).logits
+        return generating.whole(self.network)(**read(inputs), use_cache=False).logits
 
     def prompt(self, messages: Sequence[Mapping[str, str]], *, answer: bool = False) -> Chat:
         """A conversation as token ids, with the tokens that the assistant says.
@@ -115,8 +115,8 @@ class Causal(Family):
         return chat.render(self.tokenizer, messages, answer=answer)
 
     def generate(
-        self, rows: Sequence[NDArray[np.int32]], how: Decoding, *, at_once: int = 16
-    ) -> list[list[NDArray[np.int32]]]:
+        self, rows: Sequence[NDArray[np.int64]], how: Decoding, *, at_once: int = 16
+    ) -> list[list[NDArray[np.int64]]]:
         """Goes on from texts, with a key-value cache; rows of like length are read together, padded on the left.
 
         Args:

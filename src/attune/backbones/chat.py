@@ -25,11 +25,11 @@ class Chat:
     """A conversation as a causal language model reads it.
 
     Attributes:
-        ids: `(T,)` int32.
+        ids: `(T,)` int64.
         spoken: `(T,)` bool: tokens that the assistant says, with the end of its turn.
     """
 
-    ids: NDArray[np.int32]
+    ids: NDArray[np.int64]
     spoken: NDArray[np.bool_]
 
 
@@ -56,7 +56,7 @@ def render(tokenizer: Any, messages: Sequence[Message], *, answer: bool) -> Chat
     spoken = np.zeros(len(places), dtype=np.bool_)
     for begin, end in spans:
         spoken |= (places[:, 0] < end) & (places[:, 1] > begin) & (places[:, 0] < places[:, 1])
-    return Chat(np.asarray(batch["input_ids"], dtype=np.int32), spoken)
+    return Chat(np.asarray(batch["input_ids"], dtype=np.int64), spoken)
 
 
 def marked(tokenizer: Any, messages: Sequence[Message], *, answer: bool) -> Chat:
@@ -70,7 +70,7 @@ def marked(tokenizer: Any, messages: Sequence[Message], *, answer: bool) -> Chat
     turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
     if turns and not spoken.any():
         raise voiceless(turns[0])
-    return Chat(np.asarray(batch["input_ids"], dtype=np.int32), spoken)
+    return Chat(np.asarray(batch["input_ids"], dtype=np.int64), spoken)
 
 
 def in_order(messages: Sequence[Message], *, answer: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +21,8 @@ from transformers.utils import logging as transformers_logging
 from attune.backbones import networks
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.networks import SAFE, Outline, Stack
-from attune.backbones.packing import as_pieces, ids_of, pieces_of, types_of, with_types
+from attune.core.encoding import Encoding
+from attune.core.packing import ids_of, marks_of, pieces_of, types_of, with_types
 from attune.core.recipe import Options
 from attune.core.records import Input
 from attune.errors import BackboneError
@@ -42,39 +43,6 @@ class FamilyOptions(Options):
     """Share of unknown tokens among the training rows above which a run stops."""
     sha256: str = ""
     """SHA-256 of the weights; written into the resolved recipe and verified when present."""
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """Rows as token ids, ragged, on the host.
-
-    Attributes:
-        ids: One int32 array a row, special tokens included; token types and pieces are packed above the ids
-            (`attune.backbones.packing`), and are zero where a row is one text.
-        truncated: `(N,)` bool: the row had more tokens than the backbone reads.
-        unknown: `(N,)` int64: tokens the vocabulary does not hold.
-        words: `(N,)` int64: tokens that are not special.
-        longest: Tokens of the longest thing read.
-    """
-
-    ids: list[NDArray[np.int32]]
-    truncated: NDArray[np.bool_]
-    unknown: NDArray[np.int64]
-    words: NDArray[np.int64]
-    longest: int
-
-    def grouped(self, size: int) -> Encoding:
-        """Every `size` things read, one after the other, as the pieces of one row."""
-        if size == 1:
-            return self
-        rows = [self.ids[at : at + size] for at in range(0, len(self.ids), size)]
-        return Encoding(
-            ids=[as_pieces(row) for row in rows],
-            truncated=self.truncated.reshape(-1, size).max(1),
-            unknown=self.unknown.reshape(-1, size).sum(1),
-            words=self.words.reshape(-1, size).sum(1),
-            longest=self.longest,
-        )
 
 
 class Family(nn.Module, ABC):
@@ -270,12 +238,13 @@ class Family(nn.Module, ABC):
         """Tokens read of a row."""
         return min(self.options.max_length or self.limit, self.limit)
 
-    def encode(self, inputs: Sequence[Input], *, max_length: int | None = None) -> Encoding:
+    def encode(self, inputs: Sequence[Input], *, max_length: int | None = None, placed: bool = False) -> Encoding:
         """Turns texts into token ids.
 
         Args:
             inputs: What to read; all of them pairs, or none. Of a pair that is too long the longer text is cut.
             max_length: Tokens to keep, special tokens included; default the recipe's.
+            placed: Whether to tell where each token stands.
 
         Returns:
             The ragged encoding. A text of no token at all is read as the one that pads.
@@ -286,15 +255,40 @@ class Family(nn.Module, ABC):
             texts, seconds or None, truncation="longest_first", max_length=longest,
             return_attention_mask=False, return_token_type_ids=self.typed, return_special_tokens_mask=True,
         )  # fmt: skip
+        return replace(self._encoding(batch, placed=placed), truncated=self._truncated(batch, texts, seconds, longest))
+
+    def windows(self, inputs: Sequence[Input], *, overlap: int) -> tuple[Encoding, list[int]]:
+        """Turns texts into token ids; a text that is too long is read in several windows, so that nothing is cut.
+
+        Args:
+            inputs: What to read; all of them pairs, or none. Of a pair the second is the one read in windows.
+            overlap: Tokens that two neighbouring windows share.
+
+        Returns:
+            The encoding, a window an entry, with places; and how many windows each input has.
+        """
+        texts, seconds = [item.text for item in inputs], [item.pair for item in inputs if item.pair is not None]
+        room = self.max_length - self.tokenizer.num_special_tokens_to_add(pair=bool(seconds))
+        batch = self.tokenizer(
+            texts, seconds or None, truncation="only_second" if seconds else "only_first", max_length=self.max_length,
+            stride=max(0, min(overlap, room // 2 - 1)), return_overflowing_tokens=True, return_attention_mask=False,
+            return_token_type_ids=self.typed, return_special_tokens_mask=True,
+        )  # fmt: skip
+        counts = np.bincount(batch["overflow_to_sample_mapping"], minlength=len(texts))
+        return self._encoding(batch, placed=True), [int(count) for count in counts]
+
+    def _encoding(self, batch: Any, *, placed: bool) -> Encoding:
+        """What a tokenizer gave; nothing is called cut."""
         unknown_id = self.tokenizer.unk_token_id
-        ids = [np.asarray(row or [self.pad], dtype=np.int32) for row in batch["input_ids"]]
+        ids = [np.asarray(row or [self.pad], dtype=np.int64) for row in batch["input_ids"]]
         special = batch["special_tokens_mask"]
         return Encoding(
             ids=[with_types(*row) for row in zip(ids, batch["token_type_ids"], strict=True)] if self.typed else ids,
-            truncated=self._truncated(batch, texts, seconds, longest),
+            truncated=np.zeros(len(ids), dtype=np.bool_),
             unknown=np.asarray([int((row == unknown_id).sum()) for row in ids], dtype=np.int64),
             words=np.asarray([len(mask) - sum(mask) for mask in special], dtype=np.int64),
             longest=max(map(len, ids), default=0),
+            places=[places_of(item) for item in batch.encodings] if placed else None,
         )
 
     def _truncated(self, batch: Any, texts: list[str], seconds: list[str], longest: int) -> NDArray[np.bool_]:
@@ -304,27 +298,30 @@ class Family(nn.Module, ABC):
         whole = self.tokenizer(texts, seconds or None, return_attention_mask=False, return_token_type_ids=False)
         return np.asarray([len(row) > longest for row in whole["input_ids"]], dtype=np.bool_)
 
-    def collate(self, rows: Sequence[NDArray[np.int32]]) -> dict[str, Tensor]:
+    def collate(self, rows: Sequence[NDArray[np.int64]]) -> dict[str, Tensor]:
         """Pads pieces on the right to the longest of them; a row of several pieces becomes several sequences.
 
         Args:
             rows: Token ids, ragged, with types and pieces as `encode` packed them.
 
         Returns:
-            `input_ids`, `attention_mask` and, where some type is not zero, `token_type_ids`; each `(B, T)` int64, with
-            as many sequences B as the rows have pieces.
+            `input_ids`, `attention_mask` and, where some are not zero, `token_type_ids` and `marks`; each `(B, T)`
+            int64, with as many sequences B as the rows have pieces.
         """
         pieces = [piece for row in rows for piece in pieces_of(row)]
         longest = max(len(piece) for piece in pieces)
         ids = np.full((len(pieces), longest), self.pad, dtype=np.int64)
         types = np.zeros((len(pieces), longest), dtype=np.int64)
+        marks = np.zeros((len(pieces), longest), dtype=np.int64)
         mask = np.zeros((len(pieces), longest), dtype=np.int64)
         for index, piece in enumerate(pieces):
             ids[index, : len(piece)] = ids_of(piece)
             types[index, : len(piece)] = types_of(piece)
+            marks[index, : len(piece)] = marks_of(piece)
             mask[index, : len(piece)] = 1
         batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-        return {**batch, "token_type_ids": torch.from_numpy(types)} if types.any() else batch
+        batch |= {"token_type_ids": torch.from_numpy(types)} if types.any() else {}
+        return batch | ({"marks": torch.from_numpy(marks)} if marks.any() else {})
 
     @abstractmethod
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -346,7 +343,7 @@ class Family(nn.Module, ABC):
         Returns:
             `tokens` `(B, T, D)`: the last layer's, whatever the pooling.
         """
-        return self.reader(**inputs).last_hidden_state
+        return self.reader(**read(inputs)).last_hidden_state
 
     def attend(self, kernel: str) -> None:
         """Switches the attention kernel; the answers stay the same within rounding.
@@ -383,3 +380,19 @@ def mean(tokens: Tensor, mask: Tensor) -> Tensor:
     """
     weight = mask.unsqueeze(-1).to(tokens.dtype)
     return (tokens * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+def read(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a network reads of a batch."""
+    return {name: value for name, value in inputs.items() if name != "marks"}
+
+
+def places_of(item: Any) -> NDArray[np.int64]:
+    """Where the tokens of one encoding stand, as `Encoding.places` has it."""
+    if not item.ids:
+        return np.full((1, 4), -1, dtype=np.int64)
+    texts = [-1 if text is None else text for text in item.sequence_ids]
+    words = [-1 if word is None else word for word in item.word_ids]
+    found = np.column_stack([np.asarray(item.offsets, dtype=np.int64).reshape(-1, 2), words, texts])
+    found[found[:, 3] < 0] = -1
+    return found

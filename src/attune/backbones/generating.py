@@ -20,11 +20,11 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from attune.backbones.packing import ids_of
 from attune.core.decoding import Decoding
+from attune.core.packing import ids_of
 from attune.errors import DataError
 
-Ids = NDArray[np.int32]
+Ids = NDArray[np.int64]
 
 
 class Speaker(Protocol):
@@ -154,7 +154,7 @@ def one_batch(speaker: Speaker, rows: Sequence[Ids], how: Decoding, seeds: Seque
         logits_processor=draws(how, seeds) if how.sample else LogitsProcessorList(),
     )
     begun = longest if speaker.onward else 1
-    texts = [ended(row, config) for row in found[:, begun:].cpu().numpy().astype(np.int32)]
+    texts = [ended(row, config) for row in found[:, begun:].cpu().numpy().astype(np.int64)]
     each = len(texts) // len(rows)
     return [texts[at : at + each] for at in range(0, len(texts), each)]
 

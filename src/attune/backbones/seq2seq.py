@@ -15,7 +15,7 @@ from transformers import AutoModelForSeq2SeqLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
 
 from attune.backbones import generating, networks
-from attune.backbones.family import NOTHING, SPEECH, Family, FamilyOptions, mean
+from attune.backbones.family import NOTHING, SPEECH, Family, FamilyOptions, mean, read
 from attune.backbones.networks import Stack
 from attune.core.decoding import Decoding
 from attune.errors import RecipeError
@@ -135,7 +135,7 @@ class Seq2Seq(Family):
         tokens = self.tokens(inputs)
         return tokens[:, 0] if self.options.pooling == "first" else mean(tokens, inputs["attention_mask"])
 
-    def encode_targets(self, texts: Sequence[str], *, max_length: int | None = None) -> list[NDArray[np.int32]]:
+    def encode_targets(self, texts: Sequence[str], *, max_length: int | None = None) -> list[NDArray[np.int64]]:
         """Token ids of texts to be written, by the target's own vocabulary where the tokenizer has two.
 
         Args:
@@ -143,13 +143,13 @@ class Seq2Seq(Family):
             max_length: Tokens to keep, special tokens included; default all.
 
         Returns:
-            One int32 array a text.
+            One int64 array a text.
         """
         cut: dict[str, Any] = {"truncation": True, "max_length": max_length} if max_length else {}
         batch = self.tokenizer(text_target=list(texts), return_attention_mask=False, **cut)
-        return [np.asarray(row, dtype=np.int32) for row in batch["input_ids"]]
+        return [np.asarray(row, dtype=np.int64) for row in batch["input_ids"]]
 
-    def collate_targets(self, rows: Sequence[NDArray[np.int32]]) -> Tensor:
+    def collate_targets(self, rows: Sequence[NDArray[np.int64]]) -> Tensor:
         """Labels `(B, T)` int64 of texts to be written, with -100 where a row has ended."""
         labels = np.full((len(rows), max(map(len, rows))), IGNORED, dtype=np.int64)
         for index, row in enumerate(rows):
@@ -167,14 +167,14 @@ class Seq2Seq(Family):
             `(B, T, V)`; those at place t are for label t.
         """
         network = generating.whole(self.network)
-        given = dict(inputs)
+        given = read(inputs)
         if "decoder_input_ids" not in given:
             given["decoder_input_ids"] = network.prepare_decoder_input_ids_from_labels(given.pop("labels"))
         return network(**given, use_cache=False).logits
 
     def generate(
-        self, rows: Sequence[NDArray[np.int32]], how: Decoding, *, at_once: int = 16
-    ) -> list[list[NDArray[np.int32]]]:
+        self, rows: Sequence[NDArray[np.int64]], how: Decoding, *, at_once: int = 16
+    ) -> list[list[NDArray[np.int64]]]:
         """Writes texts from texts, with a key-value cache; rows of like length are read together.
 
         Args:

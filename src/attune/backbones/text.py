@@ -10,7 +10,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 
 from attune.backbones import networks
 from attune.backbones.checkpoints import Checkpoint
-from attune.backbones.family import NOTHING, Family, FamilyOptions, mean
+from attune.backbones.family import NOTHING, Family, FamilyOptions, mean, read
 
 
 class TextOptions(FamilyOptions):
@@ -76,7 +76,7 @@ class Text(Family):
             `pooled` `(B, D)`.
         """
         if self.final:
-            return self.network(**inputs).logits
+            return self.network(**read(inputs)).logits
         return mean(self.tokens(inputs), inputs["attention_mask"])
 
 

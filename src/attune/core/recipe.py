@@ -11,6 +11,7 @@ import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, create_model
 
 from attune.core.registry import Registry
+from attune.core.texts import FIRST, SECOND
 from attune.errors import AttuneError, RecipeError, nearest
 
 Axes = Mapping[str, Registry]
@@ -40,6 +41,8 @@ class DataOptions(Options):
     """Column with the text."""
     text_pair: str | None = None
     """Column with the second text, for a task that reads two. Not given: `text_pair` there."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Columns of what else a task reads of a row, by the field's name (`entities`, …). Not given: the field's name."""
     label: str = "label"
     """Column with the label; a list, or several labels joined by `label_separator`, where the task is multi-label."""
     id: str = ""
@@ -68,6 +71,19 @@ class DataOptions(Options):
     """Share of training rows whose text also occurs with another label, above which `train` stops."""
     fingerprints: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of every source by its name above; written into the resolved recipe and verified when present."""
+
+    def column(self, name: str) -> str:
+        """The column of what a task reads of a row.
+
+        Args:
+            name: The task's field.
+
+        Returns:
+            The name in the source.
+        """
+        if name == FIRST:
+            return self.text
+        return (self.text_pair or SECOND) if name == SECOND else self.columns.get(name, name)
 
 
 class TrainingOptions(Options):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,32 +29,53 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Part of a text: `start` and `end` count characters of the caller's text, `end` is the first one after it."""
+
+    start: int
+    end: int
+    label: str
+    text: str
+    confidence: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, the probability to six digits."""
+        return {**asdict(self), "confidence": None if self.confidence is None else round(self.confidence, 6)}
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """The answer to one row.
 
-    `answer` is a label, or a list of labels where the task is multi-label. `confidence` is the probability of the
-    answer (multi-label: of the least certain label given, or of none applying where the list is empty). `notices`
-    say what happened to the row on its way (truncation, unknown tokens). `probabilities` `(K,)` in the bundle's
-    label order, for metrics; it does not leave the process.
+    `answer` is a label or a text, a list of labels where there may be several, or a number. `confidence` is the
+    probability of the answer (of several: of the least certain one given, or of none applying where the list is empty).
+    `notices` say what happened to the row on its way (truncation, unknown tokens). `spans` say where in the text the
+    answer stands. `probabilities` are what the answer was chosen by, `(K,)` in the bundle's label order where it is one
+    of K labels; `margin` is how much of them would have to change for another answer, where that is not told by them.
+    Neither leaves the process.
     """
 
-    answer: str | list[str]
+    answer: str | float | list[str]
     confidence: float | None = None
     alternatives: tuple[Alternative, ...] = ()
     notices: tuple[str, ...] = ()
     probabilities: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    spans: tuple[Span, ...] = ()
+    margin: float | None = field(default=None, repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """The record as it leaves through the CLI, files and HTTP.
 
         Returns:
-            `answer`, `confidence`, `alternatives` and `notices` as plain JSON values, probabilities to six digits.
+            `answer`, `confidence`, `alternatives`, `notices` and `spans` as plain JSON values, probabilities to six
+            digits.
         """
         return {
             "answer": self.answer,
             "confidence": None if self.confidence is None else round(self.confidence, 6),
             "alternatives": [{"label": a.label, "confidence": round(a.confidence, 6)} for a in self.alternatives],
             "notices": list(self.notices),
+            "spans": [span.as_dict() for span in self.spans],
         }
 
 
@@ -79,3 +102,64 @@ class Answers:
     def multi_label(self) -> bool:
         """Whether a row may have several labels or none."""
         return self.gold.ndim == 2
+
+
+@dataclass(frozen=True)
+class Scores(ABC):
+    """What was answered to all rows of one set, where an answer is not one label of a list or several.
+
+    Each metric is a function of row weights, so that one product measures every bootstrap resample at once.
+
+    Attributes:
+        name: Who answered.
+        gold: N values of the task's own form: what is right.
+        chosen: N values of the same form: what was answered.
+        confidence: `(N,)` how sure each answer was; nothing where the task has no such probability.
+    """
+
+    name: str
+    gold: Sequence[Any]
+    chosen: Sequence[Any]
+    confidence: NDArray[np.float64] | None
+
+    names: ClassVar[tuple[str, ...]]
+    """Every metric."""
+    headline: ClassVar[tuple[str, ...]]
+    """The metrics to show first."""
+
+    @abstractmethod
+    def measure(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Every metric under each weighting.
+
+        Args:
+            weights: `(R, N)` how often each row counts.
+
+        Returns:
+            Metric name to `(R,)`.
+        """
+
+    @abstractmethod
+    def right(self) -> NDArray[np.bool_]:
+        """Which rows are answered exactly right `(N,)`."""
+
+    @abstractmethod
+    def words(self, value: Any) -> list[str]:
+        """One value of gold or chosen, as a person reads it."""
+
+    def by_label(self) -> list[dict[str, Any]]:
+        """Of every label `label`, `precision`, `recall`, `f1`, `support` and `chosen`; empty where there is none."""
+        return []
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Some of the rows."""
+        confidence = None if self.confidence is None else self.confidence[rows]
+        return replace(
+            self, gold=[self.gold[i] for i in rows], chosen=[self.chosen[i] for i in rows], confidence=confidence
+        )
+
+    def beside(self, other: Self) -> Self:
+        """These rows, then those of another."""
+        both = None
+        if self.confidence is not None and other.confidence is not None:
+            both = np.concatenate([self.confidence, other.confidence])
+        return replace(self, gold=[*self.gold, *other.gold], chosen=[*self.chosen, *other.chosen], confidence=both)

@@ -14,7 +14,7 @@ from attune.data.audit import Audit
 from attune.data.external import scratch_array
 from attune.data.findings.record import SIDES, Finding
 from attune.data.splits import Splits
-from attune.data.table import Table
+from attune.data.table import GOLD, Table
 
 REMOVED = {"empty": "it has no text", "leakage": "its text is also further from training", "duplicates": "a repetition"}
 REVIEWED = (
@@ -90,12 +90,20 @@ def _clean(name: str, table: Table, fates: Any, names: dict[str, str], out: Text
             if fate:
                 yield _change(name, row, "removed", reasons[fate - 1])
                 continue
-            was, now = _renamed(row, names)
+            was, now = _renamed(row, names) if table.named else (None, None)
             if now != was:
                 row["labels" if table.multi_label else "label"] = now
                 yield _change(name, row, "relabelled", "label_typos") | {"was": was}
-            _write(out, {column: value for column, value in row.items() if column not in {"file", "line"}})
+            _write(out, _told(row))
         start += count
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as a source would have it: what is right is its label."""
+    if GOLD in row:
+        row = {**row, "label": row[GOLD]}
+        del row[GOLD], row["labels"]
+    return {column: value for column, value in row.items() if column not in {"file", "line"}}
 
 
 def _renamed(row: dict[str, Any], names: dict[str, str]) -> tuple[Any, Any]:

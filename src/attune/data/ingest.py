@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from attune.core.files import workplace
+from attune.core.form import Form
 from attune.core.recipe import DataOptions
 from attune.core.texts import FIRST, SECOND, texts_of
 from attune.data import rows, table
-from attune.data.batches import FILE, LINE, values
+from attune.data.batches import FILE, LINE, MIXED, values
 from attune.data.encodings import CERTAIN
 from attune.data.external import HashSort, keys, scratch_array
 from attune.data.sources import encoding_of, is_flat, scan, shown
@@ -45,9 +47,9 @@ class Mapping:
 
     Attributes:
         name: What to call the source.
-        columns: Column names of the source by `text`, `text_pair`, `label`, `id`, `group` and `time`; absent ones are
-            not mapped.
-        multi_label: Whether rows have a list of labels.
+        columns: Column names of the source by `text`, `text_pair`, what else the form reads, `label`, `id`, `group`
+            and `time`; absent ones are not mapped.
+        form: What a row has.
         separator: What separates several labels in one cell.
         flat: Whether the format knows nothing but text.
         keep_empty: Whether rows without text are kept.
@@ -55,7 +57,7 @@ class Mapping:
 
     name: str
     columns: dict[str, str]
-    multi_label: bool
+    form: Form
     separator: str
     flat: bool
     keep_empty: bool
@@ -64,8 +66,7 @@ class Mapping:
     def schema(self) -> pa.Schema:
         """Columns of the table to be."""
         return table.schema(
-            multi_label=self.multi_label,
-            pair=SECOND in self.columns,
+            self.form,
             labelled="label" in self.columns,
             group="group" in self.columns,
             time="time" in self.columns,
@@ -77,8 +78,7 @@ def ingest(
     root: Path,
     options: DataOptions,
     *,
-    multi_label: bool,
-    fields: Sequence[str] = (FIRST,),
+    form: Form,
     labelled: bool = True,
     into: Path,
     keep_empty: bool = False,
@@ -89,8 +89,7 @@ def ingest(
         location: File, folder or SQLAlchemy URL; relative to `root`.
         root: The data root.
         options: Which columns matter; also query, encoding and label separator.
-        multi_label: Whether rows have a list of labels.
-        fields: What a row's texts are: `text`, and `text_pair` where there are two.
+        form: What a row must have.
         labelled: Whether the label column is read.
         into: The table's file.
         keep_empty: Keep rows without text, with an empty one, for an audit to report.
@@ -104,8 +103,8 @@ def ingest(
     """
     mapping = Mapping(
         name=shown(location),
-        columns=_columns(options, fields, labelled),
-        multi_label=multi_label,
+        columns=_columns(options, form, labelled),
+        form=form,
         separator=options.label_separator,
         flat=is_flat(location, root),
         keep_empty=keep_empty,
@@ -136,9 +135,12 @@ def _guessed(location: str, root: Path, options: DataOptions) -> list[str]:
     return [f"{location}: read as {encoding}, which is a guess; name another in data.encoding if letters look wrong"]
 
 
-def _columns(options: DataOptions, fields: Sequence[str], labelled: bool) -> dict[str, str]:
-    texts = {FIRST: options.text, SECOND: options.text_pair or SECOND}
-    wanted = {name: texts[name] for name in fields} | {"id": options.id, "group": options.group, "time": options.time}
+def _columns(options: DataOptions, form: Form, labelled: bool) -> dict[str, str]:
+    wanted = {name: options.column(name) for name in form.fields} | {
+        "id": options.id,
+        "group": options.group,
+        "time": options.time,
+    }
     wanted |= {"label": options.label} if labelled else {}
     return {role: name for role, name in wanted.items() if name}
 
@@ -165,7 +167,9 @@ def _expected(mapping: Mapping) -> str:
     )
     if column is None:
         return texts
-    form = f"a list of labels, or labels joined by {mapping.separator!r}," if mapping.multi_label else "a label"
+    if mapping.form.gold:
+        return f"{texts} and {mapping.form.gold.expected} in {column!r}"
+    form = f"a list of labels, or labels joined by {mapping.separator!r}," if mapping.form.several else "a label"
     return f"{texts} and {form} in {column!r}"
 
 
@@ -196,9 +200,17 @@ def _good(
             names = columns["id"] if "id" in mapping.columns else _contents(columns)
             hashes = keys(names)
             order.add(hashes, row=np.arange(seen.rows - count, seen.rows))
-            yield pa.RecordBatch.from_pydict(columns, schema=mapping.schema)
+            coded = {name: stored(cells, mapping.schema.field(name)) for name, cells in columns.items()}
+            yield pa.RecordBatch.from_pydict(coded, schema=mapping.schema)
         if len(problems) >= MOST_PROBLEMS:
             return
+
+
+def stored(cells: list[Any], field: pa.Field) -> list[Any]:
+    """Values as a column holds them: JSON text where it is marked so."""
+    if field.metadata != MIXED:
+        return cells
+    return [json.dumps(cell, ensure_ascii=False, sort_keys=True) for cell in cells]
 
 
 def _contents(columns: dict[str, list[Any]]) -> list[str]:
@@ -210,37 +222,51 @@ def _check(batch: pa.RecordBatch, mapping: Mapping, problems: list[Problem], see
     lines: list[int] = values(batch, LINE)
     files: list[str | None] = values(batch, FILE)
     readers = _readers(mapping, seen)
+    needing = {*mapping.form.also, *(["label"] if mapping.form.gold else [])}
     cells = {role: values(batch, mapping.columns[role]) for role in readers}
     columns: dict[str, list[Any]] = {name: [] for name in mapping.schema.names}
-    label_role = "labels" if mapping.multi_label else "label"
+    gold = mapping.form.gold
+    label_role = "gold" if gold else "labels" if mapping.form.several else "label"
     for index, line in enumerate(lines):
         file = files[index] or mapping.name
         where = f"{file}:{line}"
         before = len(problems)
         row: dict[str, Any] = {"id": "", "file": file, "line": line}
         for role, read in readers.items():
-            value = rows.collect(partial(read, cells[role][index]), where, mapping.columns[role], problems)
+            if role in needing and len(problems) > before:
+                break
+            given = (cells[role][index], row) if role in needing else (cells[role][index],)
+            value = rows.collect(partial(read, *given), where, mapping.columns[role], problems)
             row[label_role if role == "label" else role] = value
         if len(problems) > before:
             continue
+        if gold and "label" in readers:
+            row["labels"] = gold.names(row["gold"])
         _watch(row, where, mapping, seen)
         for name, column in columns.items():
             column.append(row[name])
     return columns
 
 
-def _readers(mapping: Mapping, seen: rows.Seen) -> dict[str, Callable[[Any], Any]]:
-    readers: dict[str, Callable[[Any], Any]] = {
+def _readers(mapping: Mapping, seen: rows.Seen) -> dict[str, Callable[..., Any]]:
+    readers: dict[str, Callable[..., Any]] = {
         FIRST: partial(rows.text_of, keep_empty=mapping.keep_empty),
         SECOND: partial(rows.text_of, keep_empty=mapping.keep_empty),
-        "label": partial(rows.labels_of, separator=mapping.separator, seen=seen)
-        if mapping.multi_label
-        else partial(rows.label_of, seen=seen),
+        **{name: partial(rows.value_of, read) for name, read in mapping.form.also.items()},
+        "label": _label_reader(mapping, seen),
         "id": partial(rows.key_of, what="id"),
         "group": partial(rows.key_of, what="group"),
         "time": partial(rows.key_of, what="time"),
     }
     return {role: readers[role] for role in readers if role in mapping.columns}
+
+
+def _label_reader(mapping: Mapping, seen: rows.Seen) -> Callable[..., Any]:
+    if mapping.form.gold:
+        return partial(rows.value_of, mapping.form.gold.read)
+    if mapping.form.several:
+        return partial(rows.labels_of, separator=mapping.separator, seen=seen)
+    return partial(rows.label_of, seen=seen)
 
 
 def _watch(row: dict[str, Any], where: str, mapping: Mapping, seen: rows.Seen) -> None:
@@ -250,8 +276,8 @@ def _watch(row: dict[str, Any], where: str, mapping: Mapping, seen: rows.Seen) -
         seen.long_count += 1
         if len(seen.long) < 3:
             seen.long.append(f"{where} ({longest:,} characters)")
-    if mapping.flat and "label" in mapping.columns:
-        for label in row["labels"] if mapping.multi_label else [row["label"]]:
+    if mapping.flat and "label" in mapping.columns and mapping.form.named:
+        for label in row["labels"] if mapping.form.several else [row["label"]]:
             rows.watch_numbers(label, where, mapping.columns["label"], seen)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from attune.core.form import Read
 from attune.errors import Problem
 
 LONG = 100_000
@@ -116,6 +117,28 @@ def labels_of(value: Any, separator: str, seen: Seen) -> list[str]:
         value = value.split(separator) if value and separator else [value] if value else []
     items: list[Any] = value if isinstance(value, list) else [value]
     return list(dict.fromkeys(label_of(item, seen) for item in items))
+
+
+def value_of(read: Read, value: Any, row: Mapping[str, Any]) -> Any:
+    """A cell of a task's own form.
+
+    Args:
+        read: The task's check.
+        value: As read; text of a flat file may hold JSON.
+        row: What is read of the row already.
+
+    Returns:
+        A JSON value.
+
+    Raises:
+        BadValueError: It is missing, or the task cannot use it.
+    """
+    if value is None:
+        raise BadValueError("nothing")
+    try:
+        return read(value, row)
+    except ValueError as error:
+        raise BadValueError(str(error)) from None
 
 
 def key_of(value: Any, what: str) -> str:

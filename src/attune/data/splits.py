@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from attune.core.files import whole_file, workplace
+from attune.core.form import Form
 from attune.core.recipe import DataOptions
-from attune.core.texts import FIRST
 from attune.data import cutting, moments
 from attune.data.cutting import LEFT_OUT, NAMES, TEST, TRAIN, UNSET, VALIDATION, Shares
 from attune.data.external import HashSort, keys, scratch_array
@@ -66,8 +66,7 @@ def split(
     root: Path,
     into: Path,
     *,
-    multi_label: bool,
-    fields: Sequence[str] = (FIRST,),
+    form: Form,
     keep_empty: bool = False,
 ) -> Splits:
     """Reads the sources and cuts what is not given.
@@ -76,8 +75,7 @@ def split(
         options: Sources, columns, shares, rule and seed.
         root: The data root.
         into: Folder for the tables (`train.arrow`, …) and `splits.parquet`.
-        multi_label: Whether rows have a list of labels.
-        fields: What a row's texts are: `text`, and `text_pair` where there are two.
+        form: What a row must have.
         keep_empty: Keep rows without text, for an audit to report.
 
     Returns:
@@ -94,12 +92,10 @@ def split(
         notices: list[str] = []
         for role, location in _sources(options).items():
             path = scratch / f"{role}.read.arrow"
-            done = ingest(
-                location, root, options, multi_label=multi_label, fields=fields, into=path, keep_empty=keep_empty
-            )
+            done = ingest(location, root, options, form=form, into=path, keep_empty=keep_empty)
             tables[role] = done.table
             notices += done.notices
-        notices += _check_classes(tables, options)
+        notices += _check_classes(tables, options) if tables["train"].named else []
         assigned = _assign(tables, options, root, scratch, notices)
         files = _write(tables, assigned, scratch)
         if "train" not in files:

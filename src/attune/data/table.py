@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,28 +12,31 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from attune.core.files import whole_file
+from attune.core.form import Form
 from attune.core.texts import FIRST, SECOND, texts_of
+from attune.data.batches import MIXED
+
+GOLD = "gold"
+"""The column of what is right, as JSON, where that is more than labels."""
 
 
-def schema(
-    *, multi_label: bool, pair: bool = False, labelled: bool = True, group: bool = False, time: bool = False
-) -> pa.Schema:
+def schema(form: Form, *, labelled: bool = True, group: bool = False, time: bool = False) -> pa.Schema:
     """Columns of a table.
 
     Args:
-        multi_label: Whether rows have a list of labels.
-        pair: Whether rows have a second text.
-        labelled: Whether rows have labels at all.
+        form: What a row has.
+        labelled: Whether it is known what is right.
         group: Whether there is a group column.
         time: Whether there is a time column.
 
     Returns:
-        `id`, `text`, `text_pair`, `label` or `labels`, `group`, `time`, `file`, `line`.
+        `id`, the texts, what else is read as JSON, `label` or `labels`, `gold`, `group`, `time`, `file`, `line`.
     """
-    fields = [("id", pa.string()), (FIRST, pa.large_string())]
-    fields += [(SECOND, pa.large_string())] * pair
+    fields: list[Any] = [("id", pa.string()), *((name, pa.large_string()) for name in form.texts)]
+    fields += [pa.field(name, pa.large_string(), metadata=MIXED) for name in form.also]
     if labelled:
-        fields.append(("labels", pa.list_(pa.string())) if multi_label else ("label", pa.string()))
+        fields.append(("labels", pa.list_(pa.string())) if form.several or form.gold else ("label", pa.string()))
+        fields += [pa.field(GOLD, pa.large_string(), metadata=MIXED)] * bool(form.gold)
     fields += [("group", pa.string())] * group + [("time", pa.string())] * time
     return pa.schema([*fields, ("file", pa.string()), ("line", pa.int64())])
 
@@ -41,12 +45,14 @@ class Table:
     """Rows in a memory-mapped Arrow IPC file; opening it reads nothing.
 
     Columns: `id` (text, not empty, unique), `text`, `text_pair` where a row is two texts, `label` (text) or `labels`
-    (list of text), `group` and `time` where the recipe maps them, `file` and `line` (where the row was read).
+    (list of text), `gold` where what is right is more than labels, `group` and `time` where the recipe maps them,
+    `file` and `line` (where the row was read). Columns of JSON are read as the values they hold.
 
     Attributes:
         path: The file.
         multi_label: Whether rows have a list of labels.
-        labelled: Whether rows have labels at all.
+        labelled: Whether it is known what is right.
+        named: Whether what is right is labels by name, and nothing more.
         schema: The Arrow schema.
         columns: Names of the columns.
     """
@@ -65,6 +71,8 @@ class Table:
         self.columns: tuple[str, ...] = tuple(self.schema.names)
         self.multi_label = "labels" in self.columns
         self.labelled = self.multi_label or "label" in self.columns
+        self.named = GOLD not in self.columns
+        self._json = frozenset(name for name in self.columns if self.schema.field(name).metadata == MIXED)
 
     def _batch_starts(self) -> NDArray[np.int64]:
         counts = [self._reader.get_batch(i).num_rows for i in range(self._reader.num_record_batches)]
@@ -87,7 +95,8 @@ class Table:
         Returns:
             One value a row.
         """
-        return [value for batch in self._slices(start, stop) for value in batch.column(name).to_pylist()]
+        found = [value for batch in self._slices(start, stop) for value in batch.column(name).to_pylist()]
+        return [json.loads(value) for value in found] if name in self._json else found
 
     def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
         """Texts of the rows from `start` to `stop`, the two of a pair joined (`attune.core.texts`).
@@ -113,6 +122,18 @@ class Table:
         """
         return self.column("labels" if self.multi_label else "label", start, stop)
 
+    def golds(self, start: int = 0, stop: int | None = None) -> list[Any]:
+        """What is right for the rows from `start` to `stop`.
+
+        Args:
+            start: First row.
+            stop: Row after the last; None for the end.
+
+        Returns:
+            One label, list of labels, or value of the task's own form a row.
+        """
+        return self.labels(start, stop) if self.named else self.column(GOLD, start, stop)
+
     def ids(self, start: int = 0, stop: int | None = None) -> list[str]:
         """Identifiers of the rows from `start` to `stop`.
 
@@ -135,7 +156,7 @@ class Table:
         Returns:
             One dictionary a row.
         """
-        return [row for batch in self._slices(start, stop) for row in batch.to_pylist()]
+        return [self._read(row) for batch in self._slices(start, stop) for row in batch.to_pylist()]
 
     def select(self, indices: Sequence[int] | NDArray[Any]) -> list[dict[str, Any]]:
         """Rows by number, in the order asked for.
@@ -159,7 +180,7 @@ class Table:
             places = np.flatnonzero(numbers == number)
             taken = batch.take(pa.array(wanted[places] - self._starts[number]))
             for place, row in zip(places, taken.to_pylist(), strict=True):
-                found[place] = row
+                found[place] = self._read(row)
         return found
 
     def batches(self, size: int = 4096) -> Iterator[dict[str, list[Any]]]:
@@ -173,7 +194,14 @@ class Table:
         """
         for batch in self.arrow():
             for start in range(0, batch.num_rows, size):
-                yield batch.slice(start, size).to_pydict()
+                columns = batch.slice(start, size).to_pydict()
+                yield {
+                    name: [json.loads(cell) for cell in cells] if name in self._json else cells
+                    for name, cells in columns.items()
+                }
+
+    def _read(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {name: json.loads(value) if name in self._json else value for name, value in row.items()}
 
     def arrow(self) -> Iterator[pa.RecordBatch]:
         """All rows in order as record batches, without copying.

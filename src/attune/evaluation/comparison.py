@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attune.core.recipe import EvaluationOptions
-from attune.core.records import Answers
-from attune.evaluation.alignment import align, right
 from attune.evaluation.intervals import Difference, Interval, intervals, paired
+from attune.evaluation.measured import Given, align, headline_of, names_of, right
 from attune.evaluation.result import read_intervals
 from attune.evaluation.rows import check_rows, excerpt, names
-from attune.tasks.metrics import HEADLINE, NAMES
 
 
 class Parted(TypedDict):
@@ -35,7 +33,7 @@ class Comparison:
     Attributes:
         a: Name of the first.
         b: Name of the second.
-        multi_label: Whether a row may have several labels.
+        headline: The metrics to show first.
         rows: N.
         confidence: Level of the intervals.
         metrics_a: Every metric of the first.
@@ -49,7 +47,7 @@ class Comparison:
 
     a: str
     b: str
-    multi_label: bool
+    headline: list[str]
     rows: int
     confidence: float
     metrics_a: dict[str, Interval]
@@ -59,11 +57,6 @@ class Comparison:
     only_b: list[Parted]
     both: int
     neither: int
-
-    @property
-    def headline(self) -> tuple[str, ...]:
-        """The metrics to show first."""
-        return HEADLINE[self.multi_label]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back."""
@@ -86,9 +79,7 @@ class Comparison:
         return cls(**values)
 
 
-def compare(
-    a: Answers, b: Answers, texts: Sequence[str], ids: Sequence[str], *, options: EvaluationOptions
-) -> Comparison:
+def compare(a: Given, b: Given, texts: Sequence[str], ids: Sequence[str], *, options: EvaluationOptions) -> Comparison:
     """Compares two sets of answers to the same rows.
 
     Args:
@@ -106,12 +97,12 @@ def compare(
     """
     check_rows(a, texts, ids)
     a, b = align(a, b)
-    metrics, confidence, resamples, seed = NAMES[a.multi_label], options.confidence, options.resamples, options.seed
+    metrics, confidence, resamples, seed = names_of(a), options.confidence, options.resamples, options.seed
     first, second = right(a), right(b)
     return Comparison(
         a=a.name,
         b=b.name,
-        multi_label=a.multi_label,
+        headline=list(headline_of(a)),
         rows=len(a.gold),
         confidence=confidence,
         metrics_a=intervals(a, metrics, confidence=confidence, resamples=resamples, seed=seed),
@@ -124,7 +115,7 @@ def compare(
     )
 
 
-def parted(a: Answers, b: Answers, texts: Sequence[str], ids: Sequence[str], chosen: NDArray[np.bool_]) -> list[Parted]:
+def parted(a: Given, b: Given, texts: Sequence[str], ids: Sequence[str], chosen: NDArray[np.bool_]) -> list[Parted]:
     """The rows marked, with both answers."""
     return [
         {

@@ -12,10 +12,11 @@ from attune.core.recipe import EvaluationOptions
 from attune.core.records import Answers
 from attune.evaluation.comparison import Comparison, compare
 from attune.evaluation.intervals import intervals, paired
+from attune.evaluation.measured import Given, headline_of, names_of, verified
 from attune.evaluation.result import Beside, Evaluation, PerClass
 from attune.evaluation.rows import check_rows, worst
 from attune.evaluation.slices import slices
-from attune.tasks.metrics import HEADLINE, NAMES, NO_CASE, checked, reliability
+from attune.tasks.metrics import NO_CASE, Bin, binned, reliability
 
 __all__ = ["Comparison", "Evaluation", "compare", "evaluate"]
 
@@ -24,11 +25,11 @@ FEW = 5
 
 
 def evaluate(
-    answers: Answers,
+    answers: Given,
     texts: Sequence[str],
     ids: Sequence[str],
     *,
-    baselines: Sequence[Answers] = (),
+    baselines: Sequence[Given] = (),
     options: EvaluationOptions,
     notices: Sequence[str] = (),
 ) -> Evaluation:
@@ -48,36 +49,45 @@ def evaluate(
     Raises:
         DataError: There are no rows, or shapes or gold do not fit each other.
     """
-    checked(answers)
+    verified(answers)
     check_rows(answers, texts, ids)
+    by_label = per_class(answers)
     return Evaluation(
         name=answers.name,
-        multi_label=answers.multi_label,
+        multi_label=isinstance(answers, Answers) and answers.multi_label,
+        headline=list(headline_of(answers)),
         rows=len(answers.gold),
-        labels=list(answers.labels),
+        labels=[row["label"] for row in by_label],
         confidence=options.confidence,
         metrics=intervals(
             answers,
-            NAMES[answers.multi_label],
+            names_of(answers),
             confidence=options.confidence,
             resamples=options.resamples,
             seed=options.seed,
         ),
-        per_class=per_class(answers),
-        confusion=None if answers.multi_label else confusion(answers),
-        bins=reliability(answers),
+        per_class=by_label,
+        confusion=confusion(answers) if isinstance(answers, Answers) and not answers.multi_label else None,
+        bins=bins(answers),
         slices=slices(answers, texts, options),
         worst=worst(answers, texts, ids),
         baselines=[beside(answers, baseline, options) for baseline in baselines],
-        notices=[*notices, *observations(answers)],
+        notices=[*notices, *(observations(answers) if isinstance(answers, Answers) else [])],
     )
 
 
-def beside(answers: Answers, baseline: Answers, options: EvaluationOptions) -> Beside:
+def bins(answers: Given) -> list[Bin]:
+    """Reliability bins: of every decision, or of whether whole rows are right; none where nothing is said of that."""
+    if isinstance(answers, Answers):
+        return reliability(answers)
+    return [] if answers.confidence is None else binned(answers.confidence, answers.right())
+
+
+def beside(answers: Given, baseline: Given, options: EvaluationOptions) -> Beside:
     """A baseline's figures, and whether the answers are better than it on the first headline metric."""
-    headline = HEADLINE[answers.multi_label][0]
+    headline = headline_of(answers)[0]
     confidence, resamples, seed = options.confidence, options.resamples, options.seed
-    names = NAMES[answers.multi_label]
+    names = names_of(answers)
     difference = paired(answers, baseline, [headline], confidence=confidence, resamples=resamples, seed=seed)
     return {
         "name": baseline.name,
@@ -86,8 +96,10 @@ def beside(answers: Answers, baseline: Answers, options: EvaluationOptions) -> B
     }
 
 
-def per_class(answers: Answers) -> list[PerClass]:
+def per_class(answers: Given) -> list[PerClass]:
     """Precision, recall and F1 of every label; multi-label, average precision too."""
+    if not isinstance(answers, Answers):
+        return [PerClass(**row, average_precision=None) for row in answers.by_label()]
     places = None if answers.multi_label else np.arange(len(answers.labels))
     table: Any = precision_recall_fscore_support(
         answers.gold, answers.chosen, labels=places, average=None, zero_division=NO_CASE

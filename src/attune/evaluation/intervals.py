@@ -10,9 +10,10 @@ import numpy as np
 from statsmodels.stats.contingency_tables import mcnemar
 
 from attune.core.records import Answers
-from attune.evaluation.alignment import align, right, stacked
-from attune.evaluation.resampling import Resampler, bootstrap_weights, swap_weights
-from attune.tasks.metrics import Floats, checked, classification_metrics
+from attune.evaluation import measured
+from attune.evaluation.measured import Given
+from attune.evaluation.resampling import bootstrap_weights, swap_weights
+from attune.tasks.metrics import Floats
 
 MCNEMAR = "exact McNemar"
 RANDOMISATION = "approximate randomisation"
@@ -54,13 +55,13 @@ class Difference:
 
 
 def intervals(
-    answers: Answers, names: Sequence[str], *, confidence: float, resamples: int, seed: int
+    answers: Given, names: Sequence[str], *, confidence: float, resamples: int, seed: int
 ) -> dict[str, Interval]:
     """Metrics with percentile bootstrap intervals over rows (Efron and Tibshirani, 1993, chapter 13).
 
     Args:
         answers: N rows.
-        names: Metrics wanted, of `attune.tasks.metrics.NAMES`.
+        names: Metrics wanted, of those it has.
         confidence: Level of the intervals.
         resamples: Bootstrap resamples.
         seed: Seed of the resampling.
@@ -71,8 +72,8 @@ def intervals(
     Raises:
         DataError: There are no rows, or the shapes do not fit each other.
     """
-    values = classification_metrics(answers)
-    resampler = Resampler(answers, names)
+    values = measured.values(answers)
+    resampler = measured.resampler(answers, names)
     drawn = bootstrap_weights(resampler.rows, resamples, resampler.block(), seed)
     blocks = [resampler(weights) for weights in drawn]
     result: dict[str, Interval] = {}
@@ -89,7 +90,7 @@ def bounds(values: Floats, confidence: float) -> tuple[float, float]:
 
 
 def paired(
-    a: Answers, b: Answers, names: Sequence[str], *, confidence: float, resamples: int, seed: int
+    a: Given, b: Given, names: Sequence[str], *, confidence: float, resamples: int, seed: int
 ) -> dict[str, Difference]:
     """Differences `a - b` on the same rows, with intervals and tests.
 
@@ -112,10 +113,10 @@ def paired(
     Raises:
         DataError: The rows, the gold labels or the kind of task differ.
     """
-    a, b = align(a, b)
-    values_a, values_b = classification_metrics(a), classification_metrics(b)
+    a, b = measured.align(a, b)
+    values_a, values_b = measured.values(a), measured.values(b)
     spread = bootstrap_differences(a, b, names, resamples, seed)
-    counted = COUNTED[a.multi_label]
+    counted = COUNTED[a.multi_label] if isinstance(a, Answers) else ()
     drawn = [name for name in names if name not in counted]
     chance = randomised(a, b, drawn, resamples, seed) if drawn else {}
     result: dict[str, Difference] = {}
@@ -127,9 +128,9 @@ def paired(
     return result
 
 
-def bootstrap_differences(a: Answers, b: Answers, names: Sequence[str], resamples: int, seed: int) -> dict[str, Floats]:
+def bootstrap_differences(a: Given, b: Given, names: Sequence[str], resamples: int, seed: int) -> dict[str, Floats]:
     """Each metric's difference on every bootstrap resample `(R,)`."""
-    first, second = Resampler(a, names), Resampler(b, names)
+    first, second = measured.resampler(a, names), measured.resampler(b, names)
     block = min(first.block(), second.block())
     parts: list[dict[str, Floats]] = []
     for weights in bootstrap_weights(first.rows, resamples, block, seed):
@@ -138,9 +139,9 @@ def bootstrap_differences(a: Answers, b: Answers, names: Sequence[str], resample
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
-def randomised(a: Answers, b: Answers, names: Sequence[str], resamples: int, seed: int) -> dict[str, Floats]:
+def randomised(a: Given, b: Given, names: Sequence[str], resamples: int, seed: int) -> dict[str, Floats]:
     """Each metric's difference in worlds where every row's two answers change sides by a coin `(R,)`."""
-    resampler = Resampler(stacked(a, b), names)
+    resampler = measured.resampler(measured.stacked(a, b), names)
     parts: list[dict[str, Floats]] = []
     for swapped in swap_weights(len(a.gold), resamples, resampler.block(), seed):
         first = resampler(np.hstack([1 - swapped, swapped]))
@@ -155,10 +156,10 @@ def share_as_large(differences: Floats, observed: float) -> float:
     return (as_large + 1) / (len(differences) + 1)
 
 
-def mcnemar_p(a: Answers, b: Answers) -> float:
+def mcnemar_p(a: Given, b: Given) -> float:
     """p of McNemar's exact test on which rows each gets right."""
-    checked(a)
-    first, second = right(a), right(b)
+    measured.verified(a)
+    first, second = measured.right(a), measured.right(b)
     table = [
         [int((first & second).sum()), int((first & ~second).sum())],
         [int((~first & second).sum()), int((~first & ~second).sum())],

@@ -40,13 +40,14 @@ class Evaluation:
     Attributes:
         name: Who answered.
         multi_label: Whether a row may have several labels.
+        headline: The metrics to show first; the first of them is the one that is tested.
         rows: N.
         labels: Label names, length K.
         confidence: Level of the intervals.
         metrics: Every metric with its interval.
         per_class: One entry a label, in label order.
-        confusion: `(K, K)` counts, gold by chosen; None where multi-label.
-        bins: Reliability bins.
+        confusion: `(K, K)` counts, gold by chosen; None where an answer is not one of K labels.
+        bins: Reliability bins; none where answers have no probability.
         slices: The headline metric by length and script.
         worst: The most confident errors.
         baselines: What it is shown beside.
@@ -55,6 +56,7 @@ class Evaluation:
 
     name: str
     multi_label: bool
+    headline: list[str]
     rows: int
     labels: list[str]
     confidence: float
@@ -66,11 +68,6 @@ class Evaluation:
     worst: list[Wrong]
     baselines: list[Beside]
     notices: list[str]
-
-    @property
-    def headline(self) -> tuple[str, ...]:
-        """The metrics to show first."""
-        return HEADLINE[self.multi_label]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back."""
@@ -86,7 +83,10 @@ class Evaluation:
         Returns:
             An equal evaluation.
         """
-        values = {field.name: document[field.name] for field in fields(cls)}
+        values: dict[str, Any] = {
+            "headline": list(HEADLINE[document["multi_label"]])
+        }  # bundles of attune 0.1 do not say it
+        values |= {field.name: document[field.name] for field in fields(cls) if field.name in document}
         values["metrics"] = read_intervals(document["metrics"])
         values["bins"] = [Bin(**bin) for bin in document["bins"]]
         values["slices"] = [{**part, "metric": Interval(**part["metric"])} for part in document["slices"]]

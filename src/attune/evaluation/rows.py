@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
 from attune.core.records import Answers
 from attune.core.texts import displayed
 from attune.errors import DataError
-from attune.evaluation.alignment import right
+from attune.evaluation.measured import Given, right
 from attune.tasks.metrics import Floats
 
 EXCERPT = 240
@@ -33,8 +32,10 @@ def excerpt(text: str) -> str:
     return displayed(text, EXCERPT, lambda part: " ".join(part.split()))
 
 
-def names(answers: Answers, values: NDArray[np.generic], row: int) -> list[str]:
-    """The labels of one row of `gold` or `chosen`, by name."""
+def names(answers: Given, values: Any, row: int) -> list[str]:
+    """The labels of one row of `gold` or `chosen`, by name; of another task what stands there, in words."""
+    if not isinstance(answers, Answers):
+        return answers.words(values[row])
     indices = np.flatnonzero(values[row]) if answers.multi_label else [values[row]]
     return [answers.labels[int(index)] for index in indices]
 
@@ -52,7 +53,7 @@ def wrong_confidence(answers: Answers) -> Floats:
     return np.where(right(answers), 0.0, probabilities[np.arange(len(answers.chosen)), answers.chosen])
 
 
-def worst(answers: Answers, texts: Sequence[str], ids: Sequence[str], count: int = 20) -> list[Wrong]:
+def worst(answers: Given, texts: Sequence[str], ids: Sequence[str], count: int = 20) -> list[Wrong]:
     """The rows answered wrong with the greatest confidence, surest first.
 
     Args:
@@ -64,7 +65,7 @@ def worst(answers: Answers, texts: Sequence[str], ids: Sequence[str], count: int
     Returns:
         The rows.
     """
-    sure = wrong_confidence(answers)
+    sure = sureness(answers)
     wrong = np.flatnonzero(~right(answers))
     order = wrong[np.argsort(-sure[wrong], kind="stable")][:count]
     return [
@@ -79,7 +80,14 @@ def worst(answers: Answers, texts: Sequence[str], ids: Sequence[str], count: int
     ]
 
 
-def check_rows(answers: Answers, texts: Sequence[str], ids: Sequence[str]) -> None:
+def sureness(answers: Given) -> Floats:
+    """How sure the wrong rows are `(N,)`; zero where the task says nothing of that."""
+    if isinstance(answers, Answers):
+        return wrong_confidence(answers)
+    return np.zeros(len(answers.gold)) if answers.confidence is None else answers.confidence
+
+
+def check_rows(answers: Given, texts: Sequence[str], ids: Sequence[str]) -> None:
     """Refuses texts or ids that are not one for each row."""
     if not len(answers.gold) == len(texts) == len(ids):
         raise DataError(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from attune.core.recipe import EvaluationOptions
 from attune.core.records import Answers
 from attune.evaluation.intervals import Interval, intervals
-from attune.tasks.metrics import HEADLINE
+from attune.evaluation.measured import Given, headline_of
 
 HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 LATIN = re.compile("[A-Za-z\u00c0-\u024f]")
@@ -28,7 +28,7 @@ class Slice(TypedDict):
     metric: Interval
 
 
-def slices(answers: Answers, texts: Sequence[str], options: EvaluationOptions) -> list[Slice]:
+def slices(answers: Given, texts: Sequence[str], options: EvaluationOptions) -> list[Slice]:
     """The headline figure on slices of the rows.
 
     Args:
@@ -46,12 +46,15 @@ def slices(answers: Answers, texts: Sequence[str], options: EvaluationOptions) -
     return result
 
 
-def headline(answers: Answers, rows: NDArray[np.int64], options: EvaluationOptions) -> Interval:
+def headline(answers: Given, rows: NDArray[np.int64], options: EvaluationOptions) -> Interval:
     """The first headline figure on some of the rows."""
-    part = replace(
-        answers, gold=answers.gold[rows], chosen=answers.chosen[rows], probabilities=answers.probabilities[rows]
-    )
-    name = HEADLINE[answers.multi_label][0]
+    part: Given
+    if isinstance(answers, Answers):
+        gold, chosen, chances = answers.gold[rows], answers.chosen[rows], answers.probabilities[rows]
+        part = replace(answers, gold=gold, chosen=chosen, probabilities=chances)
+    else:
+        part = answers.take(rows)
+    name = headline_of(answers)[0]
     level, resamples, seed = options.confidence, options.resamples, options.seed
     return intervals(part, [name], confidence=level, resamples=resamples, seed=seed)[name]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attune.evaluation.intervals import Difference, Interval
-from attune.tasks.metrics import HIGHER_IS_BETTER, Bin
+from attune.tasks.metrics import Bin, higher_is_better
 
 TITLES = {
     "accuracy": "Accuracy",
@@ -51,6 +51,11 @@ def figure(name: str, value: float) -> str:
     return f"{value:.3f}" if name in PLAIN else f"{100 * value:.1f}"
 
 
+def place(value: float) -> float:
+    """Where a share stands on a scale from 0 to 100; what is not one, at its nearer end."""
+    return 100 * min(1.0, max(0.0, value))
+
+
 def who(name: str) -> str:
     """A baseline's name in words; any other name as it is."""
     return BASELINES.get(name, name)
@@ -90,7 +95,7 @@ def direction(name: str, difference: Difference) -> str:
     """`better`, `worse`, or `even` where the difference may be chance."""
     if not is_real(difference):
         return "even"
-    return "better" if (difference.value > 0) == HIGHER_IS_BETTER[name] else "worse"
+    return "better" if (difference.value > 0) == higher_is_better(name) else "worse"
 
 
 def verdict(name: str, difference: Difference, other: str) -> str:

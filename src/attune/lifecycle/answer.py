@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from attune.core.files import whole_file
+from attune.core.form import Form
 from attune.core.texts import FIRST, rows_of
 from attune.data.batches import FILE, LINE, values
 from attune.data.sources import scan
@@ -55,26 +56,28 @@ class Summary:
             self.problems.append(problem)
 
 
-def rows_of_texts(texts: Sequence[str], fields: Sequence[str]) -> Iterator[Asked]:
+def rows_of_texts(texts: Sequence[str], form: Form) -> Iterator[Asked]:
     """Texts given by hand.
 
     Args:
         texts: One a row.
-        fields: The fields of the texts that a row has.
+        form: What a row must have.
 
     Returns:
         One row a text.
 
     Raises:
-        DataError: A row has two texts, which cannot be told apart on a command line.
+        DataError: A row is more than a text, which cannot be told on a command line.
     """
-    if len(fields) > 1:
+    if len(form.fields) > 1:
+        read = "two texts" if not form.also else " and ".join(form.fields)
+        line = ", ".join(f'"{name}": "…"' for name in form.fields)
         raise DataError(
-            "this bundle reads two texts a row, and texts on the command line are one each",
+            f"this bundle reads {read} a row, and texts on the command line are one each",
             where="attune predict",
-            expected=f"rows with {' and '.join(fields)}",
+            expected=f"rows with {' and '.join(form.fields)}",
             remedy="give a file with --file, or JSON lines on standard input: "
-            """echo '{"text": "…", "text_pair": "…"}' | attune predict BUNDLE""",
+            f"echo '{{{line}}}' | attune predict BUNDLE",
         )
     return (Asked(f"text {index}", index, text) for index, text in enumerate(texts, 1))
 
@@ -177,7 +180,7 @@ def answer(
         for record in records:
             write(record)
         return summary
-    with sink(out, write, bundle.model.task.fields) as put:
+    with sink(out, write, bundle.model.task.form) as put:
         for record in answered(bundle, source, summary, tick):
             put(record)
         if strict:
@@ -201,30 +204,30 @@ def answered(
     bundle: Bundle, source: Iterable[Asked], summary: Summary, tick: Callable[[int], None]
 ) -> Iterator[Record]:
     """Records of the good rows, in order; bad ones go into the summary."""
-    rows, fields = iter(source), bundle.model.task.fields
+    rows, form = iter(source), bundle.model.task.form
     while chunk := list(islice(rows, CHUNK)):
         good: list[Asked] = []
         for asked in chunk:
-            problem = asked.problem or problem_of(asked, fields)
+            problem = asked.problem or problem_of(asked, form)
             if problem:
                 summary.add(problem)
             else:
                 good.append(asked)
         for asked, found in zip(good, bundle.predict([asked.row for asked in good]), strict=True):
-            row = as_row(asked.row)
-            yield {"line": asked.line, **{field: row[field] for field in fields}, **found.as_dict()}
+            row = as_row(asked.row, form)
+            yield {"line": asked.line, **{field: row[field] for field in form.fields}, **found.as_dict()}
         summary.answered += len(good)
         tick(summary.answered)
 
 
-def problem_of(asked: Asked, fields: Sequence[str]) -> Problem | None:
+def problem_of(asked: Asked, form: Form) -> Problem | None:
     """What is wrong with a row that was read."""
-    found = fault(asked.row, fields)
+    found = fault(asked.row, form)
     return Problem(found[1], asked.where, found[0]) if found else None
 
 
 @contextlib.contextmanager
-def sink(out: Path | None, write: Write, fields: Sequence[str]) -> Generator[Write]:
+def sink(out: Path | None, write: Write, form: Form) -> Generator[Write]:
     """Where records go: a whole file of the format its name says, or `write`."""
     if out is None:
         yield write
@@ -237,12 +240,12 @@ def sink(out: Path | None, write: Write, fields: Sequence[str]) -> Generator[Wri
             remedy="choose one of them",
         )
     opener = {".jsonl": jsonl, ".csv": flat_csv, ".parquet": parquet}[out.suffix]
-    with whole_file(out) as path, opener(path, fields) as put:
+    with whole_file(out) as path, opener(path, form) as put:
         yield put
 
 
 @contextlib.contextmanager
-def jsonl(path: Path, _fields: Sequence[str]) -> Generator[Write]:
+def jsonl(path: Path, _form: Form) -> Generator[Write]:
     """JSON lines."""
     with path.open("w", encoding="utf-8") as stream:
         yield lambda record: print_line(stream, record)
@@ -254,40 +257,47 @@ def print_line(stream: Any, record: Record) -> None:
 
 
 @contextlib.contextmanager
-def flat_csv(path: Path, fields: Sequence[str]) -> Generator[Write]:
+def flat_csv(path: Path, form: Form) -> Generator[Write]:
     """CSV: lists joined by `|`, the alternatives as JSON."""
     with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, ["line", *fields, "answer", "confidence", "alternatives", "notices"])
+        writer = csv.DictWriter(
+            stream, ["line", *form.fields, "answer", "confidence", "alternatives", "notices", "spans"]
+        )
         writer.writeheader()
-        yield lambda record: writer.writerow(flattened(record))
+        yield lambda record: writer.writerow(flattened(record, form))
 
 
-def flattened(record: Record) -> Record:
+def flattened(record: Record, form: Form) -> Record:
     """A record without nested values."""
     given = record["answer"]
     return {
         **record,
-        "answer": given if isinstance(given, str) else "|".join(given),
-        "alternatives": json.dumps(record["alternatives"], ensure_ascii=False),
+        **{name: coded(record[name]) for name in (*form.also, "alternatives", "spans")},
+        "answer": "|".join(given) if isinstance(given, list) else given,
         "notices": "|".join(record["notices"]),
     }
 
 
+def coded(value: Any) -> str:
+    """A nested value as JSON."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 @contextlib.contextmanager
-def parquet(path: Path, fields: Sequence[str]) -> Generator[Write]:
+def parquet(path: Path, form: Form) -> Generator[Write]:
     """Parquet, a row group for every few thousand records."""
     waiting: list[Record] = []
     writer: pq.ParquetWriter | None = None
 
     def put(record: Record) -> None:
-        waiting.append(record)
+        waiting.append({**record, **{name: coded(record[name]) for name in form.also}})
         if len(waiting) >= 8 * CHUNK:
             flush()
 
     def flush() -> None:
         nonlocal writer
         batch = pa.Table.from_pylist(
-            waiting, schema=parquet_schema(waiting[0], fields) if writer is None else writer.schema
+            waiting, schema=parquet_schema(waiting[0], form) if writer is None else writer.schema
         )
         writer = writer or pq.ParquetWriter(path, batch.schema)
         writer.write_table(batch)
@@ -304,13 +314,19 @@ def parquet(path: Path, fields: Sequence[str]) -> Generator[Write]:
         pq.write_table(pa.table({"line": pa.array([], pa.int64())}), path)
 
 
-def parquet_schema(record: Record, fields: Sequence[str]) -> pa.Schema:
+def parquet_schema(record: Record, form: Form) -> pa.Schema:
     """Columns of the answers, by what the first of them is."""
     alternative = pa.struct([("label", pa.string()), ("confidence", pa.float64())])
-    given = pa.string() if isinstance(record["answer"], str) else pa.list_(pa.string())
+    span = pa.struct(
+        [("start", pa.int64()), ("end", pa.int64()), ("label", pa.string()), ("text", pa.large_string()),
+         ("confidence", pa.float64())]
+    )  # fmt: skip
+    plain: dict[type, pa.DataType] = {str: pa.string(), float: pa.float64()}
+    given = plain.get(type(record["answer"]), pa.list_(pa.string()))
     return pa.schema(
         [
-            ("line", pa.int64()), *((field, pa.large_string()) for field in fields), ("answer", given),
+            ("line", pa.int64()), *((field, pa.large_string()) for field in form.fields), ("answer", given),
             ("confidence", pa.float64()), ("alternatives", pa.list_(alternative)), ("notices", pa.list_(pa.string())),
+            ("spans", pa.list_(span)),
         ]
     )  # fmt: skip

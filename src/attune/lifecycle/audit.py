@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from attune.core.form import Form
 from attune.core.recipe import Recipe
 from attune.core.texts import each, row_of
 from attune.data.audit import Audit, audit
@@ -44,21 +45,22 @@ def audited(recipe: Recipe, root: Path, *, sample: int = 20_000) -> Generator[Au
     family: Any = recipe.backbone
     with tempfile.TemporaryDirectory(prefix="attune-audit-") as scratch:
         asked: Any = TASKS.get(task.name)(task)
-        splits = split(
-            recipe.data, root, Path(scratch), multi_label=task.multi_label, fields=asked.fields, keep_empty=True
-        )
+        form: Form = asked.form
+        splits = split(recipe.data, root, Path(scratch), form=asked.form, keep_empty=True)
         reader = BACKBONES.get(family.family)(files, family)
 
         def token_counts(texts: list[str]) -> list[int]:
-            rows = [row_of(each(lambda text: text[:LONGEST_COUNTED], joined), asked.fields) for joined in texts]
-            inputs = [item for row in rows for item in asked.inputs(row)]
-            lengths = [len(row) for row in reader.encode(inputs, max_length=2 * LONGEST_COUNTED).ids]
-            return [max(lengths[at : at + asked.pieces()]) for at in range(0, len(lengths), asked.pieces())]
+            rows = [row_of(each(lambda text: text[:LONGEST_COUNTED], joined), form.texts) for joined in texts]
+            inputs = [asked.inputs(row) for row in rows]
+            flat = [item for row in inputs for item in row]
+            lengths = iter(len(row) for row in reader.encode(flat, max_length=2 * LONGEST_COUNTED).ids)
+            return [max(next(lengths) for _ in row) for row in inputs]
 
         embed = embedder(files, family.family)
-        embed = embed if len(asked.fields) == 1 else pair_embedder(embed)
+        embed = embed if len(form.texts) == 1 else pair_embedder(embed)
+        counted = None if form.also or not asked.cuts else token_counts
         found = audit(
-            splits, recipe.data, embed=embed, token_counts=token_counts,
+            splits, recipe.data, embed=embed, token_counts=counted,
             max_length=reader.max_length, sample=sample, seed=recipe.data.seed,
         )  # fmt: skip
         yield Audited(found, splits)

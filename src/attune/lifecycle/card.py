@@ -27,9 +27,7 @@ def card(recipe: Recipe, model: Model, evaluation: Evaluation | None, kind: str,
     lines = [
         f"# {cell.task} by {cell.method} on {model.backbone.checkpoint.name}",
         "",
-        f"Answers with one of {len(names)} labels"
-        if not model.task.multi_label
-        else f"Answers with any of {len(names)} labels, or none",
+        model.task.answers_with(model.labels),
         f"({', '.join(names[:12])}{', …' if len(names) > 12 else ''}).",
         learned(recipe, model),
         "",
@@ -40,8 +38,7 @@ def card(recipe: Recipe, model: Model, evaluation: Evaluation | None, kind: str,
     lines += ["", "## What to know", ""]
     lines += [f"- {notice}" for notice in notices] or ["- Nothing was noticed during the run."]
     lines += [
-        f"- It answers every {'text' if len(model.task.fields) == 1 else 'pair of texts'} with its labels, also one "
-        "that has nothing to do with them, unless a label stands for that.",
+        f"- {model.task.limits}",
         "- Figures hold for rows like the ones measured; audit and evaluate again when the rows change.",
     ]
     return "\n".join(lines) + "\n"

@@ -90,16 +90,19 @@ def evaluate_bundles(
     """
     bundles = [path if isinstance(path, Bundle) else load(path, root=root) for path in paths]
     first = bundles[0]
-    if len({bundle.model.task.multi_label for bundle in bundles}) > 1:
-        raise DataError("some bundles are multi-label and some are not", expected="bundles of one task")
-    if len({bundle.model.task.fields for bundle in bundles}) > 1:
-        raise DataError("some bundles read one text and some two", expected="bundles of one task")
     task = first.model.task
+    if len({bundle.model.task.form.several for bundle in bundles}) > 1:
+        raise DataError("some bundles are multi-label and some are not", expected="bundles of one task")
+    if len({bundle.model.task.form.texts for bundle in bundles}) > 1:
+        raise DataError("some bundles read one text and some two", expected="bundles of one task")
+    if len({(bundle.model.task.form.named, bundle.model.task.form.fields) for bundle in bundles}) > 1:
+        tasks = ", ".join(sorted({bundle.manifest.task for bundle in bundles}))
+        raise DataError(f"the bundles answer different questions: {tasks}", expected="bundles of one task")
     options = options or first.recipe.evaluation
     with tempfile.TemporaryDirectory() as scratch:
         into = Path(scratch) / "rows.arrow"
         options_of = first.recipe.data
-        done = ingest(data, Path(), options_of, multi_label=task.multi_label, fields=task.fields, into=into)
+        done = ingest(data, Path(), options_of, form=task.form, into=into)
         names = distinct([bundle.path for bundle in bundles])
         judged = [judge.judge(bundle.model, done.table, name) for bundle, name in zip(bundles, names, strict=True)]
     texts = [each(redact, text) for text in judged[0].texts]

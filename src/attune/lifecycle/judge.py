@@ -13,15 +13,18 @@ from scipy.optimize import minimize_scalar
 
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.registry import BACKBONES
-from attune.core.records import Answers, Input
+from attune.core.packing import pieces_of
+from attune.core.records import Answers, Input, Prediction, Scores
 from attune.core.texts import parts, rows_of
 from attune.data.table import Table
 from attune.evaluation import baselines
 from attune.evaluation.overlap import pair_vectoriser
 from attune.model.assemble import Model, length_batches
+from attune.training.encoded import Encoded
 
 Embed = Callable[[list[str]], NDArray[np.float32]]
 CHUNK = 1024
+LOSS_ROWS = 256
 LOWEST, HIGHEST = 0.25, 20.0
 """Bounds of the temperature: on rows that are told apart perfectly the best one is zero, and rounding would decide."""
 
@@ -30,9 +33,10 @@ LOWEST, HIGHEST = 0.25, 20.0
 class Judged:
     """A model's answers to a table's rows."""
 
-    answers: Answers
+    answers: Answers | Scores
     texts: list[str]
     ids: list[str]
+    table: Table
 
 
 def judge(model: Model, table: Table, name: str) -> Judged:
@@ -46,13 +50,42 @@ def judge(model: Model, table: Table, name: str) -> Judged:
     Returns:
         The answers beside texts (the two of a pair joined) and ids.
     """
-    parts: list[NDArray[np.float32]] = []
+    predictions: list[Prediction] = []
     for batch in table.batches(CHUNK):
-        for found in model.predict(rows_of(batch, model.task.fields)):
-            assert found.probabilities is not None
-            parts.append(found.probabilities)
-    answers = model.task.answers(name, np.stack(parts), table.labels(), model.labels)
-    return Judged(answers, table.texts(), table.ids())
+        predictions += model.predict(rows_of(batch, model.task.form.fields))
+    answers = model.task.judged(name, predictions, table.golds(), model.labels)
+    return Judged(answers, table.texts(), table.ids(), table)
+
+
+def loss_of(model: Model, held: Encoded, outputs: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
+    """Total and weight of the loss of all rows, of what the head said of them."""
+    total = weight = 0.0
+    for start in range(0, len(held), LOSS_ROWS):
+        rows = range(start, min(start + LOSS_ROWS, len(held)))
+        padded = as_batch([outputs[row] for row in rows], held.rows(rows)) if held.aligned else stacked(outputs, rows)
+        with torch.inference_mode():
+            losses, weights = model.weigh(padded.to(model.device), held.targets_of(rows).to(model.device))
+        total += float(losses.sum())
+        weight += float(weights.sum())
+    return total, weight
+
+
+def stacked(outputs: Sequence[NDArray[np.float32]], rows: Sequence[int]) -> torch.Tensor:
+    """Outputs of some rows `(B, K)`."""
+    return torch.from_numpy(np.stack([outputs[row] for row in rows]))
+
+
+def as_batch(outputs: Sequence[NDArray[np.float32]], ids: Sequence[NDArray[np.int64]]) -> torch.Tensor:
+    """Outputs of all tokens of some rows as the padded batch that they came from `(P, T, K)`."""
+    pieces = [
+        part
+        for values, row in zip(outputs, ids, strict=True)
+        for part in np.split(values, np.cumsum([len(piece) for piece in pieces_of(row)])[:-1])
+    ]
+    padded = np.zeros((len(pieces), max(map(len, pieces)), pieces[0].shape[1]), dtype=np.float32)
+    for line, part in zip(padded, pieces, strict=True):
+        line[: len(part)] = part
+    return torch.from_numpy(padded)
 
 
 def embedder(checkpoint: Checkpoint, family: str) -> Embed:
@@ -83,28 +116,25 @@ def pair_embedder(embed: Embed) -> Embed:
     return features
 
 
-def baselines_for(wanted: Sequence[str], fields: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The baselines that fit what is read of a row.
+def baselines_for(wanted: Sequence[str], task: Any) -> tuple[list[str], list[str]]:
+    """The baselines that a task has.
 
     Args:
         wanted: Names in the recipe.
-        fields: The fields of the texts that a row has.
+        task: The task.
 
     Returns:
         Names, and a notice for what is left out.
     """
-    if len(fields) == 1 or "zero_shot" not in wanted:
+    left = [name for name in wanted if name not in task.baselines]
+    if not left:
         return list(wanted), []
-    notice = (
-        "zero-shot by label names is left out: the label of a pair says how two texts stand to each other, "
-        "and no text is near to that"
-    )
-    return [name for name in wanted if name != "zero_shot"], [notice]
+    return [name for name in wanted if name in task.baselines], [f"{', '.join(left)} left out: {task.no_baseline}"]
 
 
 def beside(
     wanted: Sequence[str], model: Model, train: Table, judged: Judged, embed: Embed | None, seed: int
-) -> Iterator[Answers]:
+) -> Iterator[Answers | Scores]:
     """The baselines' answers to the same rows.
 
     Args:
@@ -118,23 +148,27 @@ def beside(
     Yields:
         One record a baseline.
     """
+    if not isinstance(judged.answers, Answers):
+        for name in wanted:
+            found = model.task.baseline(name, train, judged.table, model.labels)
+            yield model.task.judged(name, found, judged.answers.gold, model.labels)
+        return
     labels = judged.answers.labels
     train_gold = model.task.gold(train.labels(), labels)
     gold = judged.answers.gold
     if "majority" in wanted:
         yield baselines.majority(labels, train_gold, gold)
     if "tfidf" in wanted:
-        reader = pair_vectoriser if len(model.task.fields) > 1 else None
+        reader = pair_vectoriser if len(model.task.form.texts) > 1 else None
         yield baselines.tfidf(train.texts(), train_gold, judged.texts, gold, labels, seed=seed, reader=reader)
     if "zero_shot" in wanted and embed:
         yield baselines.zero_shot(embed, labels, judged.texts, gold, multi_label=train.multi_label)
 
 
-def temperature(model: Model, logits: NDArray[np.float32], targets: torch.Tensor) -> float:
+def temperature(logits: NDArray[np.float32], targets: torch.Tensor) -> float:
     """The temperature that makes log loss on held-out rows smallest (Guo et al. 2017).
 
     Args:
-        model: For its task.
         logits: `(N, K)` of rows the model was not trained on.
         targets: Their targets.
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from attune.core.form import Form
 from attune.core.recipe import Recipe, TrainingOptions
 from attune.core.texts import SECOND
 from attune.errors import DataError
 from attune.model.assemble import Model
 from attune.tasks.heads.linear import choose_l2
-from attune.training.encoded import Encoded
+from attune.training.encoded import IGNORED, Encoded
 from attune.training.precision import ANSWERING, CANDIDATES, choose
 
 ROUNDING = 8
 SHORTEST = 64
 ROWS_FOR_L2 = 10_000
+TOKENS_FOR_HEAD = 100_000
+"""Tokens on whose features a head is solved at most; their rows are drawn."""
 STILL: dict[str, Any] = {"epochs": 0, "precision": "float32", "attention": ANSWERING}
 """What the recipe of a run that takes no step says."""
 
@@ -31,7 +35,7 @@ class Known:
 
     fingerprints: Mapping[str, str]
     checkpoint_sha256: str
-    fields: Sequence[str]
+    form: Form
 
 
 def threads_here() -> int:
@@ -50,8 +54,10 @@ def before_model(recipe: Recipe, known: Known) -> Recipe:
         The recipe with them written in.
     """
     recipe = recipe.having("data", fingerprints=dict(known.fingerprints))
-    if SECOND in known.fields:
+    if SECOND in known.form.texts:
         recipe = recipe.having("data", text_pair=recipe.data.text_pair or SECOND)
+    if known.form.also:
+        recipe = recipe.having("data", columns={name: recipe.data.column(name) for name in known.form.also})
     recipe = recipe.having("backbone", sha256=known.checkpoint_sha256)
     return recipe.having("training", threads=recipe.training.threads or threads_here())
 
@@ -101,21 +107,54 @@ def after_encoding(recipe: Recipe, model: Model, rows: Encoded) -> tuple[Recipe,
         allowed = [
             pair for pair in CANDIDATES if all(want in ("auto", is_) for want, is_ in zip(wanted, pair, strict=True))
         ]
-        chosen, measured["seconds_a_step"] = choose(
-            model, rows.rows(sample), rows.targets[torch.from_numpy(sample)], allowed
-        )
+        chosen, measured["seconds_a_step"] = choose(model, rows.rows(sample), rows.targets_of(sample), allowed)
         changes |= {"precision": chosen[0], "attention": chosen[1]}
     return recipe.having("training", **changes), measured
 
 
-def l2_of(recipe: Recipe, model: Model, features: np.ndarray[Any, np.dtype[np.float32]], rows: Encoded) -> float:
-    """The strength of the head's penalty: the recipe's, or by cross-validation on at most 10,000 rows."""
+def fixed(model: Model, rows: Encoded, seed: int) -> tuple[NDArray[np.float32], torch.Tensor]:
+    """What the head is solved on: the untuned features, and their targets.
+
+    Args:
+        model: The assembled model.
+        rows: The encoded training rows.
+        seed: Seed of the draw, where rows have more than `TOKENS_FOR_HEAD` tokens.
+
+    Returns:
+        `(M, W)` and `(M,)` or `(M, K)`: a line a row; where the task reads tokens, a line a token that has a target.
+    """
+    if not rows.aligned:
+        return model.features(rows.rows(range(len(rows)))), rows.targets
+    order = np.random.default_rng(seed).permutation(len(rows))
+    fits = np.cumsum(rows.lengths()[order]) <= TOKENS_FOR_HEAD
+    chosen = np.sort(order[fits | (np.arange(len(order)) == 0)])
+    return with_target(model.features(rows.rows(chosen)), rows, chosen)
+
+
+def held_out(model: Model, held: Encoded) -> tuple[NDArray[np.float32], torch.Tensor]:
+    """Logits and targets of rows that were not trained on; where the task reads tokens, of those with a target."""
+    everything = np.arange(len(held))
+    logits = model.logits(held.rows(everything))
+    return with_target(logits, held, everything) if held.aligned else (logits, held.targets)
+
+
+def with_target(
+    values: NDArray[np.float32], rows: Encoded, chosen: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], torch.Tensor]:
+    """Of values of all tokens of some rows `(T, W)` those whose token has a target, and the targets."""
+    targets = np.concatenate([rows.each[rows.starts[i] : rows.starts[i + 1]] for i in chosen]).astype(np.int64)
+    kept = targets != IGNORED
+    return values[kept], torch.from_numpy(targets[kept])
+
+
+def l2_of(recipe: Recipe, model: Model, features: NDArray[np.float32], targets: torch.Tensor) -> float:
+    """The strength of the head's penalty: the recipe's, or by cross-validation on at most 10,000 of the lines."""
     if recipe.training.probe_l2:
         return recipe.training.probe_l2
     draw = np.random.default_rng(recipe.training.seed)
-    chosen = np.sort(draw.permutation(len(rows))[:ROWS_FOR_L2])
-    targets = rows.targets[torch.from_numpy(chosen)]
-    return choose_l2(features[chosen], targets, task_loss(model), len(model.labels.names), seed=recipe.training.seed)
+    chosen = np.sort(draw.permutation(len(features))[:ROWS_FOR_L2])
+    some = targets[torch.from_numpy(chosen)]
+    return choose_l2(features[chosen], some, task_loss(model), model.outputs_count, seed=recipe.training.seed)
 
 
 def task_loss(model: Model) -> Any:

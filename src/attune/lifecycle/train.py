@@ -18,7 +18,8 @@ import torch
 
 from attune.core.files import canonical, disk, read_json, whole_file
 from attune.core.recipe import Recipe, parse_toml
-from attune.core.texts import each
+from attune.core.records import Prediction
+from attune.core.texts import each, rows_of
 from attune.data.redaction import redact
 from attune.data.splits import Splits, split
 from attune.data.table import Table
@@ -35,7 +36,7 @@ from attune.model.assemble import AXES, Model, assemble, cell_of, check
 from attune.model.bundle import Bundle
 from attune.tasks.registry import TASKS
 from attune.training import checkpoint
-from attune.training.encoded import Encoded, encode
+from attune.training.encoded import Encoded, encode, refuse_lost
 from attune.training.events import Events, Listener
 from attune.training.loop import Loop, Place
 from attune.training.optimiser import moving
@@ -79,10 +80,10 @@ class Run:
         files = check(self.recipe, self.root)
         splits = self._data()
         task = task_of(self.recipe)
-        labels = task.labels(splits.train.labels())
-        if splits.validation and (unseen := task.unseen(splits.validation.labels(), labels)):
+        labels = task.labels(splits.train.golds())
+        if splits.validation and (unseen := task.unseen(splits.validation.golds(), labels)):
             raise unseen_labels(unseen)
-        known = resolve.Known(splits.fingerprints, files.sha256, task.fields)
+        known = resolve.Known(splits.fingerprints, files.sha256, task.form)
         self.recipe = resolve.before_model(self.recipe, known)
         torch.set_num_threads(self.recipe.training.threads)
         model = assemble(self.recipe, files, labels, dropout=self.recipe.training.dropout)
@@ -96,7 +97,7 @@ class Run:
     def _data(self) -> Splits:
         options = self.recipe.data
         task = task_of(self.recipe)
-        splits = split(options, self.root, self.folder / "data", multi_label=task.multi_label, fields=task.fields)
+        splits = split(options, self.root, self.folder / "data", form=task.form)
         self.notices += splits.notices
         examine(splits, options, self.events)
         return splits
@@ -108,7 +109,7 @@ class Run:
             self.notices.append(
                 f"{rows.truncated} of {len(rows)} training rows are longer than {name} reads and were cut"
             )
-        self.notices += [notice] if notice else []
+        self.notices += [told for told in (notice, refuse_lost(rows, "the training rows")) if told]
         if not (self.folder / "recipe.toml").is_file():
             length = getattr(self.recipe.backbone, "max_length", 0) or resolve.max_length(
                 rows.longest, model.backbone.limit
@@ -127,10 +128,11 @@ class Run:
             checkpoint.load_weights(start, model)
         elif solve:
             self.events.write("probe", rows=len(rows))
-            features = model.features(rows.rows(range(len(rows))))
-            self.recipe = self.recipe.having("training", probe_l2=resolve.l2_of(self.recipe, model, features, rows))
+            features, targets = resolve.fixed(model, rows, self.recipe.training.seed)
+            l2 = resolve.l2_of(self.recipe, model, features, targets)
+            self.recipe = self.recipe.having("training", probe_l2=l2)
             head: Any = model.head
-            head.fit(features, rows.targets, resolve.task_loss(model), self.recipe.training.probe_l2)
+            head.fit(features, targets, resolve.task_loss(model), l2)
             model.head.to(model.device)
             checkpoint.save_weights(start, model)
         if not target.is_file():
@@ -151,7 +153,7 @@ class Run:
         _, higher = model.task.metric(options.metric)
         measure = None
         if held is not None and splits.validation:
-            measure = partial(validation_metrics, model, held, splits.validation.labels())
+            measure = partial(validation_metrics, model, held, splits.validation)
         place = Place(self.folder, self.events, self.around.stopping)
         if not model.method.trains:
             self._stay(measure)
@@ -170,8 +172,9 @@ class Run:
             self.events.write("validation", epoch=0, step=0, best=found[self.recipe.training.metric], **told)
 
     def _finish(self, model: Model, held: Encoded | None, splits: Splits) -> Bundle:
-        if held is not None:
-            model.temperature = judge.temperature(model, model.logits(held.rows(range(len(held)))), held.targets)
+        if held is not None and model.tempered:
+            logits, targets = resolve.held_out(model, held)
+            model.temperature = judge.temperature(logits, targets)
         table, kind = (splits.test, "test") if splits.test else (splits.validation, "validation")
         evaluation = self._evaluate(model, splits, table, kind) if table else None
         source = table or splits.train
@@ -189,7 +192,7 @@ class Run:
                 "rows": {"train": len(splits.train), "validation": size(splits.validation), "test": size(splits.test)},
                 "measured_on": kind if evaluation else "nothing",
             },
-            witness_texts=witness.choose(source.texts(0, 5000)) if keep else [],
+            witness_rows=witness.choose(source.rows(0, 5000), model.task.form) if keep else [],
             documents={"evaluation.json": evaluation.as_dict()} if evaluation else {},
             outside=self._outside(model, evaluation, kind),
         )
@@ -200,7 +203,7 @@ class Run:
         self.events.write("evaluating", rows=len(table), split=kind)
         judged = judge.judge(model, table, known_as(self.recipe, model))
         options = self.recipe.evaluation
-        wanted, left_out = judge.baselines_for(options.baselines, model.task.fields)
+        wanted, left_out = judge.baselines_for(options.baselines, model.task)
         family = self.recipe.backbone.family  # pyright: ignore[reportAttributeAccessIssue] every family has it
         embed = judge.embedder(model.backbone.checkpoint, family) if "zero_shot" in wanted else None
         others = list(judge.beside(wanted, model, splits.train, judged, embed, options.seed))
@@ -264,12 +267,17 @@ def unseen_labels(unseen: list[str]) -> DataError:
     )
 
 
-def validation_metrics(model: Model, held: Encoded, gold: Sequence[Any]) -> dict[str, float]:
-    """The task's metrics and the mean loss on the validation rows."""
-    logits = torch.from_numpy(model.logits(held.rows(range(len(held)))))
-    total, weight = model.task.loss(logits, held.targets, model.labels)
-    answers = model.task.answers("validation", model.task.probabilities(logits), gold, model.labels)
-    return {**model.task.metrics(answers), "loss": float(total.sum() / weight.sum())}
+def validation_metrics(model: Model, held: Encoded, table: Table) -> dict[str, float]:
+    """The task's metrics and the mean loss on the validation rows, in one pass; no temperature is at work yet."""
+    outputs = model.outputs(held.rows(range(len(held))))
+    total, weight = judge.loss_of(model, held, outputs)
+    predictions: list[Prediction] = []
+    for batch in table.batches(judge.CHUNK):
+        rows = rows_of(batch, model.task.form.fields)
+        done = len(predictions)
+        predictions += model.decode(rows, model.encode(rows), outputs[done : done + len(rows)])
+    answers = model.task.judged("validation", predictions, table.golds(), model.labels)
+    return {**model.task.metrics(answers), "loss": total / weight}
 
 
 def headline(evaluation: Evaluation | None) -> dict[str, dict[str, float]]:
@@ -322,8 +330,8 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
     files = check(recipe, root)
     task = task_of(recipe)
     with tempfile.TemporaryDirectory() as scratch:
-        splits = split(recipe.data, root, Path(scratch), multi_label=task.multi_label, fields=task.fields)
-        labels = task.labels(splits.train.labels())
+        splits = split(recipe.data, root, Path(scratch), form=task.form)
+        labels = task.labels(splits.train.golds())
         model = assemble(recipe, files, labels)
         options = recipe.training
         batches = math.ceil(len(splits.train) / options.batch_size)

@@ -16,15 +16,18 @@ from torch import Tensor, nn
 from transformers import AutoConfig
 
 from attune.backbones.checkpoints import Checkpoint, fetch
-from attune.backbones.family import FEWEST, Encoding
+from attune.backbones.family import FEWEST
 from attune.backbones.networks import SAFE, reads_pairs
 from attune.backbones.registry import BACKBONES
+from attune.core.encoding import Encoding
+from attune.core.packing import pieces_of
 from attune.core.recipe import Axes, Recipe
 from attune.core.records import Prediction
 from attune.core.texts import SECOND
 from attune.errors import BackboneError, RecipeError, UnsupportedError
 from attune.methods.registry import METHODS
 from attune.objectives.registry import OBJECTIVES
+from attune.tasks.common.asked import Asked
 from attune.tasks.common.labelled import Labels
 from attune.tasks.heads.registry import HEADS
 from attune.tasks.registry import TASKS
@@ -64,17 +67,24 @@ def why_not(cell: Cell) -> str:
         A sentence with the reason and what would work, or nothing where it works.
     """
     provides: frozenset[str] = BACKBONES.get(cell.family).provides
-    for kind, entry in (
-        (f"task {cell.task}", TASKS.get(cell.task)),
-        (f"head {cell.head}", HEADS.get(cell.head)),
-        (f"method {cell.method}", METHODS.get(cell.method)),
-        (f"objective {cell.objective}", OBJECTIVES.get(cell.objective)),
+    features: str = TASKS.get(cell.task).features
+    for kind, needs in (
+        (f"task {cell.task}", TASKS.get(cell.task).needs | {features}),
+        (f"head {cell.head}", HEADS.get(cell.head).needs),
+        (f"method {cell.method}", METHODS.get(cell.method).needs),
+        (f"objective {cell.objective}", OBJECTIVES.get(cell.objective).needs),
     ):
-        missing = sorted(entry.needs - provides)
+        missing = sorted(needs - provides)
         if missing:
-            fits = [name for name in BACKBONES.names() if entry.needs <= BACKBONES.get(name).provides]
+            fits = [name for name in BACKBONES.names() if needs <= BACKBONES.get(name).provides]
             nearest = f"families that provide it: {', '.join(fits)}" if fits else "no family here provides it"
             return f"{kind} needs {', '.join(missing)}, which the {cell.family} family does not provide; {nearest}"
+    if features not in HEADS.get(cell.head).over:
+        able = [name for name in HEADS.names() if features in HEADS.get(name).over]
+        what = "one vector a row" if features == "pooled" else "each token"
+        return (
+            f"head {cell.head} does not answer from {what}, as task {cell.task} does; heads that do: {', '.join(able)}"
+        )
     if hasattr(HEADS.get(cell.head), "begin") and not hasattr(TASKS.get(cell.task), "descriptions"):
         able = [name for name in TASKS.names() if hasattr(TASKS.get(name), "descriptions")]
         return (
@@ -118,7 +128,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
     if reason:
         raise UnsupportedError(reason, where=str(cell), remedy="`attune show matrix` prints what works")
     task = TASKS.get(cell.task)(recipe.task)
-    if recipe.data.text_pair and SECOND not in task.fields:
+    if recipe.data.text_pair and SECOND not in task.form.texts:
         raise RecipeError(
             f"a second text is named, and the task {cell.task} reads one",
             where="data.text_pair",
@@ -134,7 +144,13 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             expected=f"{options.sha256}, as in the recipe",
             remedy="use the checkpoint the recipe was resolved with, or delete backbone.sha256",
         )
-    if len(task.fields) > task.pieces() and not reads_pairs(checkpoint.folder):
+    if task.features == "tokens" and options.pooling != type(options).model_fields["pooling"].default:
+        raise RecipeError(
+            f"pooling {options.pooling!r} says how tokens become one vector, and the task {cell.task} reads each token",
+            where="backbone.pooling",
+            remedy="leave it out",
+        )
+    if len(task.form.texts) > task.pieces() and not reads_pairs(checkpoint.folder):
         raise UnsupportedError(
             "its tokenizer puts nothing between two texts", where=f"[backbone] {options.name}",
             expected="a tokenizer whose post-processor has a template for pairs",
@@ -254,50 +270,72 @@ class Model(nn.Module):
         """Whether the head begins from the labels' texts: whether it has `begin`."""
         return hasattr(self.head, "begin")
 
+    @property
+    def outputs_count(self) -> int:
+        """How many numbers the head says of a row or a token."""
+        return self.task.outputs_of(self.labels)
+
+    @property
+    def tempered(self) -> bool:
+        """Whether a temperature makes its logits into calibrated probabilities."""
+        return getattr(self.task, "tempered", True) and getattr(self.head, "tempered", True)
+
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Logits `(B, K)` of a collated batch."""
+        """Logits `(B, K)` of a collated batch, or `(P, T, K)` of the tokens of its P pieces."""
         return self.head(self.read(inputs))
 
     def read(self, inputs: dict[str, Tensor]) -> Tensor:
-        """One vector a row `(B, W)` of a collated batch: what the head sees."""
-        return self.task.join(self.backbone(inputs))
+        """What the head sees of a collated batch: one vector a row `(B, W)`, or one a token `(P, T, W)`."""
+        found = self.backbone(inputs) if self.task.features == "pooled" else self.backbone.tokens(inputs)
+        return self.task.join(found, inputs)
 
     def loss(self, inputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Total `(B,)` and weight `(B,)` of a collated batch."""
-        return self.task.loss(self(inputs).float(), targets, self.labels)
+        """Total `(B,)` and weight `(B,)` of a collated batch; a head that scores whole sequences has its own loss."""
+        return self.weigh(self(inputs).float(), targets)
+
+    def weigh(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Total and weight of a head's outputs."""
+        if hasattr(self.head, "loss"):
+            head: Any = self.head
+            return head.loss(outputs, targets)
+        return self.task.loss(outputs, targets, self.labels)
 
     def encode(self, rows: Sequence[Mapping[str, Any]]) -> Encoding:
         """Token ids of rows, ragged."""
-        inputs = [item for row in rows for item in self.task.inputs(row)]
-        return self.backbone.encode(inputs).grouped(self.task.pieces())
+        return self.task.read(self.backbone, rows)
 
-    def collate(self, ids: Sequence[NDArray[np.int32]]) -> dict[str, Tensor]:
+    def collate(self, ids: Sequence[NDArray[np.int64]]) -> dict[str, Tensor]:
         """A padded batch on the model's device."""
         return {key: value.to(self.device) for key, value in self.backbone.collate(ids).items()}
 
     @torch.inference_mode()
-    def features(self, ids: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
-        """What the head sees `(N, W)` in the order given, whatever the batches."""
-        return self._batched(ids, self.read)
+    def features(self, ids: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """What the head sees `(N, W)` in the order given, or of all their tokens `(T, W)`, whatever the batches."""
+        return rows_of_all(self._batched(ids, self.read), self.task.features)
 
     @torch.inference_mode()
-    def logits(self, ids: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
-        """Logits `(N, K)` in the order given, whatever the batches."""
+    def logits(self, ids: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Logits `(N, K)` in the order given, or of all their tokens `(T, K)`, whatever the batches."""
+        return rows_of_all(self.outputs(ids), self.task.features)
+
+    @torch.inference_mode()
+    def outputs(self, ids: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
+        """What the head says of each row, `(K,)` or `(T, K)`, in the order given, whatever the batches."""
         return self._batched(ids, self)
 
     def _batched(
-        self, ids: Sequence[NDArray[np.int32]], module: Callable[[dict[str, Tensor]], Tensor]
-    ) -> NDArray[np.float32]:
+        self, ids: Sequence[NDArray[np.int64]], module: Callable[[dict[str, Tensor]], Tensor]
+    ) -> list[NDArray[np.float32]]:
         training = self.training
         self.eval()
-        parts: list[NDArray[np.float32]] = []
-        order: list[int] = []
+        found: dict[int, NDArray[np.float32]] = {}
         for batch in length_batches([len(row) for row in ids]):
-            parts.append(module(self.collate([ids[i] for i in batch])).float().cpu().numpy())
-            order.extend(batch)
+            rows = [ids[i] for i in batch]
+            values = module(self.collate(rows)).float().cpu().numpy()
+            parts = list(values) if self.task.features == "pooled" else unpadded(values, rows)
+            found.update(zip(batch, parts, strict=True))
         self.train(training)
-        result = np.concatenate(parts)
-        return result[np.argsort(np.asarray(order), kind="stable")]
+        return [found[index] for index in range(len(ids))]
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> list[Prediction]:
         """Answers rows.
@@ -311,9 +349,15 @@ class Model(nn.Module):
         if not rows:
             return []
         encoding = self.encode(rows)
-        logits = torch.from_numpy(self.logits(encoding.ids))
-        probabilities = self.task.probabilities(logits, self.temperature)
-        return self.task.decode(probabilities, self.labels, self.notices(encoding))
+        return self.decode(rows, encoding, self.outputs(encoding.ids))
+
+    def decode(
+        self, rows: Sequence[Mapping[str, Any]], encoding: Encoding, outputs: Sequence[NDArray[np.float32]]
+    ) -> list[Prediction]:
+        """Answers rows that were read and put through the head."""
+        notices = self.notices(encoding)
+        asked = Asked(rows, encoding, outputs, self.labels, self.head, self.temperature, notices)
+        return self.task.predictions(asked)
 
     def notices(self, encoding: Encoding) -> list[tuple[str, ...]]:
         """What a person should know about each row: truncation, unknown tokens."""
@@ -328,6 +372,18 @@ class Model(nn.Module):
                 notes.append(f"{int(unknown)} of {int(words)} tokens are unknown to the backbone")
             result.append(tuple(notes))
         return result
+
+
+def unpadded(values: NDArray[np.float32], rows: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
+    """Values of padded pieces `(P, T, W)`: for each row of the tokens of its pieces `(T1 + T2 + …, W)`."""
+    lengths = [[len(piece) for piece in pieces_of(row)] for row in rows]
+    piece = iter(values)
+    return [np.concatenate([next(piece)[:length] for length in row]) for row in lengths]
+
+
+def rows_of_all(parts: Sequence[NDArray[np.float32]], features: str) -> NDArray[np.float32]:
+    """One matrix: of a line a row, or a line a token."""
+    return np.stack(parts) if features == "pooled" else np.concatenate(parts)
 
 
 def length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -66,7 +66,7 @@ class Bundle:
         """Answers rows.
 
         Args:
-            rows: Texts, or mappings with the key `text`; for pairs mappings with `text` and `text_pair`.
+            rows: Texts, or mappings with the task's fields: `text`, for pairs `text` and `text_pair`, and more.
 
         Returns:
             One prediction a row, in order.
@@ -74,7 +74,7 @@ class Bundle:
         Raises:
             DataError: A row has no text; all such rows are listed.
         """
-        return self.model.predict(checked(rows, self.model.task.fields))
+        return self.model.predict(checked(rows, self.model.task.form))
 
     def stream(self, rows: Iterable[str | Mapping[str, Any]]) -> Iterator[Prediction]:
         """Answers any number of rows, a few hundred at a time."""
@@ -102,7 +102,7 @@ def pack(
     *,
     metrics: Mapping[str, Mapping[str, float]],
     lineage: Mapping[str, Any],
-    witness_texts: Sequence[str],
+    witness_rows: Sequence[Mapping[str, Any]],
     documents: Mapping[str, Any],
     outside: Mapping[str, str],
 ) -> str:
@@ -114,7 +114,7 @@ def pack(
         recipe: The resolved recipe.
         metrics: Headline figures with intervals.
         lineage: Parent digest and data fingerprints.
-        witness_texts: Redacted texts to answer and keep.
+        witness_rows: Redacted rows to answer and keep.
         documents: Further JSON files inside the digest, by name.
         outside: Text files outside of the digest, by name.
 
@@ -132,7 +132,7 @@ def pack(
         save_file(head, folder / "heads" / f"{cell_of(recipe).task}.safetensors")
         texts = {
             "calibration.json": {"temperature": model.temperature},
-            "witness.json": witness.testify(model, witness_texts),
+            "witness.json": witness.testify(model, witness_rows),
             **documents,
         }
         for name, document in texts.items():

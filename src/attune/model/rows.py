@@ -5,25 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from attune.core.form import Form
 from attune.core.texts import FIRST
 from attune.errors import DataError, Problem
 
 
-def fault(row: Any, fields: Sequence[str]) -> tuple[str, str] | None:
+def fault(row: Any, form: Form) -> tuple[str, str] | None:
     """What is wrong with a row.
 
     Args:
         row: A mapping, or, where a row is one text, a text.
-        fields: The fields that hold its texts.
+        form: What a row must have.
 
     Returns:
         The field and a clause; None where the row can be answered.
     """
-    if not isinstance(row, Mapping) and len(fields) > 1 and row is not None:
-        return fields[0], f"is one text where {' and '.join(fields)} were expected"
-    for field in fields:
-        if reason := flaw(row.get(field) if isinstance(row, Mapping) else row, field):
+    if not isinstance(row, Mapping) and len(form.fields) > 1 and row is not None:
+        return form.fields[0], f"is one text where {' and '.join(form.fields)} were expected"
+    cells: Mapping[str, Any] = row if isinstance(row, Mapping) else {FIRST: row}
+    for field in form.texts:
+        if reason := flaw(cells.get(field), field):
             return field, reason
+    for field, read in form.also.items():
+        if cells.get(field) is None:
+            return field, f"has no {field}"
+        try:
+            read(cells[field], cells)
+        except ValueError as error:
+            return field, f"its {field}: {error}"
     return None
 
 
@@ -40,17 +49,19 @@ def flaw(text: Any, field: str) -> str:
     return ""
 
 
-def as_row(row: str | Mapping[str, Any]) -> dict[str, Any]:
-    """A row as a mapping."""
-    return {FIRST: row} if isinstance(row, str) else dict(row)
+def as_row(row: str | Mapping[str, Any], form: Form) -> dict[str, Any]:
+    """A row as a mapping, what is read of it besides texts in the form that the task made of it."""
+    if isinstance(row, str):
+        return {FIRST: row}
+    return {**row, **{name: read(row[name], row) for name, read in form.also.items()}}
 
 
-def checked(rows: Sequence[str | Mapping[str, Any]], fields: Sequence[str]) -> list[dict[str, Any]]:
+def checked(rows: Sequence[str | Mapping[str, Any]], form: Form) -> list[dict[str, Any]]:
     """Rows that can be answered.
 
     Args:
         rows: Texts or mappings.
-        fields: The fields that hold a row's texts.
+        form: What a row must have.
 
     Returns:
         Mappings.
@@ -58,13 +69,13 @@ def checked(rows: Sequence[str | Mapping[str, Any]], fields: Sequence[str]) -> l
     Raises:
         DataError: Some cannot be answered; all of them are listed.
     """
-    found = [(index, fault(row, fields)) for index, row in enumerate(rows, 1)]
+    found = [(index, fault(row, form)) for index, row in enumerate(rows, 1)]
     problems = [Problem(wrong[1], f"row {index}", wrong[0]) for index, wrong in found if wrong]
     if problems:
         raise DataError(
             f"{len(problems)} of {len(rows)} rows cannot be answered",
-            expected="a text in every row" if len(fields) == 1 else f"{' and '.join(fields)} in every row",
+            expected="a text in every row" if len(form.fields) == 1 else f"{' and '.join(form.fields)} in every row",
             remedy="mend or leave out the rows listed",
             problems=problems,
         )
-    return [as_row(row) for row in rows]
+    return [as_row(row, form) for row in rows]

@@ -2,53 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
+from attune.core.form import Form
 from attune.core.records import Prediction
-from attune.core.texts import each, row_of
+from attune.core.texts import text_of
 from attune.data.redaction import redact
 from attune.errors import BundleError
 from attune.model.assemble import Model
 
 MOST = 32
+LONGEST = 2000
 TOLERANCE = 2e-3
 """Largest difference of a probability between machines, kernels and batch shapes in float32."""
 
 
-def choose(texts: Sequence[str]) -> list[str]:
+def choose(rows: Sequence[Mapping[str, Any]], form: Form) -> list[dict[str, Any]]:
     """Up to 32 rows, by hash so that the choice repeats, with personal data redacted.
 
     Args:
-        texts: Candidates; the two texts of a pair joined.
+        rows: Candidates.
+        form: What is read of a row. Where that is more than texts, it may say where in a text something stands, and a
+            row whose text would change is passed over.
 
     Returns:
-        Redacted texts, none empty.
+        What is read of the rows, texts redacted; none twice.
     """
-    ranked = sorted(set(texts), key=lambda text: (xxhash.xxh64_hexdigest(text.encode()), text))
-    return [each(lambda part: redact(part[:2000]), text) for text in ranked[:MOST]]
+    candidates = {text_of(row): {name: row[name] for name in form.fields} for row in rows}
+    ranked = sorted(candidates, key=lambda text: (xxhash.xxh64_hexdigest(text.encode()), text))
+    chosen: list[dict[str, Any]] = []
+    for text in ranked:
+        redacted = {name: redact(candidates[text][name][:LONGEST]) for name in form.texts}
+        changed = any(redacted[name] != candidates[text][name] for name in form.texts)
+        if not (form.also and changed):
+            chosen.append({**candidates[text], **redacted})
+        if len(chosen) == MOST:
+            break
+    return chosen
 
 
-def testify(model: Model, texts: Sequence[str]) -> dict[str, Any]:
+def testify(model: Model, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Witness rows with this model's answers.
 
     Args:
         model: The finished model.
-        texts: Redacted texts.
+        asked: Redacted rows.
 
     Returns:
         What witness.json holds; probabilities to six digits.
     """
-    asked = [row_of(text, model.task.fields) for text in texts]
     predictions = model.predict(asked)
-    rows = [
-        {**row, "answer": found.answer, "probabilities": [round(float(p), 6) for p in probabilities(found)]}
-        for row, found in zip(asked, predictions, strict=True)
-    ]
+    rows = [{**row, **testimony(found)} for row, found in zip(asked, predictions, strict=True)]
     return {"tolerance": TOLERANCE, "rows": rows}
+
+
+def testimony(found: Prediction) -> dict[str, Any]:
+    """What is kept of an answer."""
+    kept: dict[str, Any] = {"answer": found.answer, "probabilities": [round(float(p), 6) for p in chances(found)]}
+    if found.spans:
+        kept["spans"] = [[span.start, span.end, span.label] for span in found.spans]
+    return kept
 
 
 def replay(model: Model, document: dict[str, Any], where: str) -> float:
@@ -69,13 +87,9 @@ def replay(model: Model, document: dict[str, Any], where: str) -> float:
     if not rows:
         return 0.0
     found = model.predict(rows)
-    now = np.stack([probabilities(prediction) for prediction in found])
-    then = np.asarray([row["probabilities"] for row in rows], dtype=np.float64)
-    difference = float(np.abs(now - then).max()) if now.shape == then.shape else 1.0
+    difference = max(apart(row["probabilities"], chances(now)) for row, now in zip(rows, found, strict=True))
     tolerance = document["tolerance"]
-    wrong = sum(
-        changed(model, row["answer"], prediction, tolerance) for row, prediction in zip(rows, found, strict=True)
-    )
+    wrong = sum(changed(model, row, prediction, tolerance) for row, prediction in zip(rows, found, strict=True))
     if wrong or not difference <= tolerance:
         raise BundleError(
             f"answers its witness rows differently: {wrong} of {len(rows)} answers changed, "
@@ -87,31 +101,40 @@ def replay(model: Model, document: dict[str, Any], where: str) -> float:
     return difference
 
 
-def changed(model: Model, before: str | list[str], now: Prediction, tolerance: float) -> bool:
+def apart(then: Sequence[float], now: NDArray[np.float32]) -> float:
+    """The largest difference of a probability; one where they are not as many."""
+    if len(then) != len(now):
+        return 1.0
+    return float(np.abs(now - np.asarray(then, dtype=np.float64)).max(initial=0.0))
+
+
+def changed(model: Model, row: Mapping[str, Any], now: Prediction, tolerance: float) -> bool:
     """Whether an answer is another one by more than a near-tie.
 
     Args:
         model: For labels and threshold.
-        before: The recorded answer.
+        row: The witness row, with the recorded answer.
         now: The fresh one.
         tolerance: Difference of a probability that proves nothing.
 
     Returns:
         False where the answers are equal, or where every label they differ in is as near to the line as that.
     """
+    before = row["answer"]
+    if now.margin is not None:
+        spans = [[span.start, span.end, span.label] for span in now.spans]
+        return (before, row.get("spans", [])) != (now.answer, spans) and now.margin > 2 * tolerance
     if before == now.answer:
         return False
-    chances = dict(zip(model.labels.names, probabilities(now).tolist(), strict=True))
+    found = dict(zip(model.labels.names, chances(now).tolist(), strict=True))
     if isinstance(before, list) and isinstance(now.answer, list):
         line = model.task.options.threshold
-        return any(
-            label not in chances or abs(chances[label] - line) > tolerance for label in {*before} ^ {*now.answer}
-        )
-    return not chances.get(str(before), -1.0) >= max(chances.values()) - 2 * tolerance
+        return any(label not in found or abs(found[label] - line) > tolerance for label in {*before} ^ {*now.answer})
+    return not found.get(str(before), -1.0) >= max(found.values()) - 2 * tolerance
 
 
-def probabilities(prediction: Prediction) -> Any:
-    """The full distribution of a fresh prediction."""
+def chances(prediction: Prediction) -> NDArray[np.float32]:
+    """What a fresh answer was chosen by."""
     if prediction.probabilities is None:
         raise ValueError("a prediction without probabilities")
     return prediction.probabilities

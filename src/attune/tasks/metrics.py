@@ -55,6 +55,15 @@ HIGHER_IS_BETTER: dict[str, bool] = {
 """Which way is up."""
 
 
+LOWER = frozenset({"loss", "mean_absolute_error", "root_mean_squared_error", "perplexity", "slot_error_rate"})
+"""Figures of other tasks that are better where they are smaller."""
+
+
+def higher_is_better(name: str) -> bool:
+    """Whether more of a metric is better; of one that is not a classification's, unless it is named as a loss."""
+    return HIGHER_IS_BETTER.get(name, name not in LOWER)
+
+
 @dataclass(frozen=True)
 class Bin:
     """One bin of confidence: how sure the answers in it were, and how often they were right."""
@@ -182,7 +191,19 @@ def reliability(answers: Answers) -> list[Bin]:
         15 bins; `confidence` and `accuracy` are means over the bin, zero where it is empty.
     """
     sureness, truth = certainty(answers)
-    confidences, outcomes = sureness.ravel(), truth.ravel()
+    return binned(sureness.ravel(), truth.ravel())
+
+
+def binned(confidences: Floats, outcomes: NDArray[np.bool_]) -> list[Bin]:
+    """Reliability bins of decisions.
+
+    Args:
+        confidences: `(M,)`.
+        outcomes: `(M,)` whether each came true.
+
+    Returns:
+        15 bins, as `reliability` has them.
+    """
     index = bin_of(confidences)
     counts = np.bincount(index, minlength=BINS)
     sure = np.bincount(index, weights=confidences, minlength=BINS) / np.maximum(counts, 1)

@@ -33,6 +33,7 @@ class Pair(LabelTask):
     summary: ClassVar[str] = "one label two texts, or several: inference, paraphrase, matching"
     fields: ClassVar[tuple[str, ...]] = (FIRST, SECOND)
     needs: ClassVar[frozenset[str]] = frozenset({"pairs"})
+    baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf")
     cut: ClassVar[str] = "only {limit} tokens were read; the end of a text was cut off"
 
     def __init__(self, options: PairOptions) -> None:
@@ -53,15 +54,17 @@ class Pair(LabelTask):
         """Features of a row: those of the sequence, or four times as many."""
         return width if self.cross else 4 * width
 
-    def join(self, pooled: Tensor) -> Tensor:
+    def join(self, pooled: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
         """One vector a row; with two encoders `[u, v, |u − v|, u · v]` (Reimers & Gurevych 2019, table 6).
 
         Args:
             pooled: `(B, D)`, or `(2B, D)` with the two vectors of a row one after the other.
+            inputs: The collated batch.
 
         Returns:
             `(B, D)`, or `(B, 4D)`.
         """
+        del inputs
         if self.cross:
             return pooled
         first, second = pooled[0::2], pooled[1::2]

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from attune.core.packing import pieces_of
 from attune.core.texts import rows_of
+from attune.errors import DataError
 from attune.model.assemble import Model
 
 CHUNK = 2048
+IGNORED = -100
+"""The target of a token that nothing is learned from; torch's own."""
+MOST_LOST = 0.001
+"""Share of the gold labels that may be cut off or stand where no token does before a run stops."""
 
 
 class Rows(Protocol):
-    """What is read of a table: its texts and labels in order."""
+    """What is read of a table: its fields, and what is right, in order."""
 
     def __len__(self) -> int: ...
 
     def batches(self, size: int) -> Iterator[dict[str, Any]]:
-        """Columns with the texts that the task reads, and `label` or `labels`, `size` rows at a time."""
+        """Columns with what the task reads, and `label`, `labels` or `gold`, `size` rows at a time."""
         ...
 
 
@@ -32,36 +39,68 @@ class Encoded:
     Args:
         flat: All ids, one after another.
         starts: `(N + 1,)` where each row begins.
-        targets: `(N,)` or `(N, K)`.
+        targets: `(N,)` or `(N, K)`; or, where each token has its own, flat as the ids are.
 
     Attributes:
+        aligned: Whether each token has its own target.
         truncated: Rows of which the end was cut off.
         unknown: Tokens unknown to the backbone.
         words: Tokens that are not special.
         longest: Tokens of the longest thing read.
         affected: Rows with an unknown token.
+        golds: Labels in the rows of a task that learns from tokens.
+        lost: Those of them that no token stands for.
     """
 
-    def __init__(self, flat: NDArray[np.int32], starts: NDArray[np.int64], targets: torch.Tensor) -> None:
+    def __init__(self, flat: NDArray[np.int64], starts: NDArray[np.int64], targets: Tensor | NDArray[np.int32]) -> None:
         self.flat = flat
         self.starts = starts
-        self.targets = targets
+        self.aligned = not isinstance(targets, Tensor)
+        self.each = targets
         self.truncated = 0
         self.unknown = 0
         self.words = 0
         self.longest = 0
         self.affected = 0
+        self.golds = 0
+        self.lost = 0
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    def row(self, index: int) -> NDArray[np.int32]:
+    @property
+    def targets(self) -> Tensor:
+        """The targets of all rows, `(N,)` or `(N, K)`; of all tokens `(T,)` where each has its own."""
+        return self.each if isinstance(self.each, Tensor) else torch.from_numpy(np.asarray(self.each)).long()
+
+    def row(self, index: int) -> NDArray[np.int64]:
         """Token ids of one row."""
         return self.flat[self.starts[index] : self.starts[index + 1]]
 
-    def rows(self, indices: Iterable[int]) -> list[NDArray[np.int32]]:
+    def rows(self, indices: Iterable[int]) -> list[NDArray[np.int64]]:
         """Token ids of several rows."""
         return [self.row(index) for index in indices]
+
+    def targets_of(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
+        """Targets of several rows.
+
+        Args:
+            indices: `(B,)` row numbers.
+
+        Returns:
+            `(B,)` or `(B, K)`; or `(P, T)` int64 of the tokens of their P pieces, padded as `collate` pads them.
+        """
+        if isinstance(self.each, Tensor):
+            return self.each[torch.as_tensor(np.asarray(indices), dtype=torch.int64)]
+        parts: list[NDArray[np.int32]] = []
+        for index in indices:
+            own = self.each[self.starts[index] : self.starts[index + 1]]
+            ends = np.cumsum([len(piece) for piece in pieces_of(self.row(index))])[:-1]
+            parts.extend(np.split(own, ends))
+        padded = np.full((len(parts), max(map(len, parts))), IGNORED, dtype=np.int64)
+        for line, part in zip(padded, parts, strict=True):
+            line[: len(part)] = part
+        return torch.from_numpy(padded)
 
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row."""
@@ -74,30 +113,66 @@ def encode(model: Model, table: Rows, into: Path) -> Encoded:
     Args:
         model: The assembled model.
         table: The rows.
-        into: File to which ids are appended and from which they are mapped.
+        into: File to which ids are appended and from which they are mapped; targets of tokens lie beside it.
 
     Returns:
         The encoded set.
     """
     lengths: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
-    targets: list[torch.Tensor] = []
-    counts = np.zeros(4, dtype=np.int64)
+    targets: list[Tensor] = []
+    counts = np.zeros(6, dtype=np.int64)
     longest = 0
-    with into.open("wb") as stream:
+    beside = into.with_suffix(".targets")
+    form = model.task.form
+    with into.open("wb") as stream, beside.open("wb") as aligned:
         for batch in table.batches(CHUNK):
-            encoding = model.encode(rows_of(batch, model.task.fields))
+            rows = rows_of(batch, form.fields)
+            golds = batch["gold" if form.gold else "labels" if form.several else "label"]
+            encoding, found = model.task.examples(rows, golds, model.encode(rows), model.labels)
             stream.write(np.concatenate(encoding.ids).tobytes())
             lengths.append(np.asarray([len(row) for row in encoding.ids], dtype=np.int64))
             longest = max(longest, encoding.longest)
-            golds = batch["labels" if model.task.multi_label else "label"]
-            targets.append(model.task.targets(golds, model.labels))
+            lost = (0, 0)
+            if isinstance(found, Tensor):
+                targets.append(found)
+            else:
+                aligned.write(np.concatenate(found.each).astype(np.int32).tobytes())
+                lost = (found.golds, found.lost)
             unknown = encoding.unknown
-            counts += [encoding.truncated.sum(), unknown.sum(), encoding.words.sum(), (unknown > 0).sum()]
-    flat = np.memmap(into, dtype=np.int32, mode="r")
-    result = Encoded(flat, np.cumsum(np.concatenate(lengths)), torch.cat(targets))
-    result.truncated, result.unknown, result.words, result.affected = (int(value) for value in counts)
+            counts += [encoding.truncated.sum(), unknown.sum(), encoding.words.sum(), (unknown > 0).sum(), *lost]
+    flat = np.memmap(into, dtype=np.int64, mode="r")
+    starts = np.cumsum(np.concatenate(lengths))
+    result = Encoded(flat, starts, torch.cat(targets) if targets else np.memmap(beside, dtype=np.int32, mode="r"))
+    result.truncated, result.unknown, result.words, result.affected, result.golds, result.lost = map(int, counts)
     result.longest = longest
+    if targets:
+        beside.unlink()
     return result
+
+
+def refuse_lost(rows: Encoded, where: str) -> str:
+    """Stops where labels would vanish: what no token stands for cannot be learned or answered.
+
+    Args:
+        rows: An encoded set.
+        where: Which.
+
+    Returns:
+        A notice where few are lost; empty where none is.
+
+    Raises:
+        DataError: More than 0.1 % are lost.
+    """
+    told = f"{rows.lost} of {rows.golds} gold spans begin or end inside a token, or where no token is"
+    if rows.lost > MOST_LOST * rows.golds:
+        raise DataError(
+            told,
+            where=where,
+            expected=f"at most {MOST_LOST:.1%}",
+            remedy="mend the offsets (they count characters of the text as it is, the end is the first one after), set "
+            'task.units = "token", or use a backbone whose tokenizer parts the text more finely',
+        )
+    return f"{where}: {told}" if rows.lost else ""
 
 
 def epoch_order(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:

@@ -135,7 +135,7 @@ class Loop:
         total = weight = 0.0
         for indices in micro_batches:
             inputs = self.model.collate(self.rows.rows(indices))
-            targets = self.rows.targets[torch.from_numpy(indices)].to(self.model.device)
+            targets = self.rows.targets_of(indices).to(self.model.device)
             with autocast(self.model.device, self.options.precision):
                 losses, weights = self.model.objective.loss(self.model, inputs, targets)
             losses.sum().backward()

@@ -29,7 +29,7 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 
 def choose(
     model: Model,
-    ids: Sequence[NDArray[np.int32]],
+    ids: Sequence[NDArray[np.int64]],
     targets: torch.Tensor,
     allowed: Sequence[tuple[str, str]] = CANDIDATES,
     clock: Callable[[], float] = time.perf_counter,

@@ -49,15 +49,9 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "
     Console(soft_wrap=False).print(grid)
 
 
-HEADLINE = {
-    False: ("accuracy", "macro_f1", "log_loss", "ece"),
-    True: ("macro_f1", "micro_f1", "average_precision", "ece"),
-}
-
-
 def show_evaluation(evaluation: Mapping[str, Any]) -> None:
     """Prints headline figures with intervals, beside the baselines, and the paired test against each."""
-    names = HEADLINE[evaluation["multi_label"]]
+    names = [*evaluation["headline"], *(name for name in ("log_loss", "ece") if name in evaluation["metrics"])]
     against = [f"difference in {names[0]}"] if evaluation["baselines"] else []
     rows = [[evaluation["name"], *(interval(evaluation["metrics"][name]) for name in names), *("" for _ in against)]]
     for other in evaluation["baselines"]:
@@ -67,7 +61,7 @@ def show_evaluation(evaluation: Mapping[str, Any]) -> None:
     table(
         ["", *names, *against],
         rows,
-        f"{evaluation['rows']:,} rows, {len(evaluation['labels'])} labels",
+        f"{evaluation['rows']:,} rows" + (f", {len(evaluation['labels'])} labels" if evaluation["labels"] else ""),
     )
     for notice in evaluation["notices"]:
         note(f"notice: {notice}")

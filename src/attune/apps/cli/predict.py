@@ -44,9 +44,10 @@ def predict(
     loaded = load(bundle, root=data_root)
     if file:
         columns = {"text": column, "text_pair": column_pair}
-        source = rows_of_file(file, Path(), {field: columns[field] for field in loaded.model.task.fields})
+        form, data = loaded.model.task.form, loaded.recipe.data
+        source = rows_of_file(file, Path(), {name: columns.get(name) or data.column(name) for name in form.fields})
     elif texts:
-        source = rows_of_texts(texts, loaded.model.task.fields)
+        source = rows_of_texts(texts, loaded.model.task.form)
     else:
         source = lines_of(sys.stdin.buffer)
     plain = bool(texts) and not as_json and out is None

@@ -21,9 +21,9 @@ BEARER = HTTPBearer(auto_error=False)
 
 
 class Row(BaseModel):
-    """One text to answer, or a text and the one it is paired with."""
+    """One text to answer, or a text and the one it is paired with, and what else the bundle's task reads of a row."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="allow")
     text: str = Field(max_length=MOST_CHARACTERS)
     text_pair: str | None = Field(None, max_length=MOST_CHARACTERS, description="Second text, for a bundle of pairs.")
 
@@ -44,13 +44,24 @@ class Alternative(BaseModel):
     confidence: float
 
 
+class Span(BaseModel):
+    """Part of the text; start and end count characters, the end is the first one after it."""
+
+    start: int
+    end: int
+    label: str
+    text: str
+    confidence: float | None
+
+
 class Answer(BaseModel):
     """The answer to one row."""
 
-    answer: str | list[str]
+    answer: str | float | list[str]
     confidence: float | None
     alternatives: list[Alternative]
     notices: list[str]
+    spans: list[Span]
 
 
 class Reply(BaseModel):

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from attune.core.encoding import Encoding
+from attune.core.form import Form
 from attune.core.recipe import Options
 from attune.core.records import Alternative, Answers, Input, Prediction
 from attune.errors import DataError, RecipeError, nearest
+from attune.tasks.common.asked import Asked
 from attune.tasks.common.losses import binary_cross_entropy, cross_entropy
 from attune.tasks.heads.registry import HEADS
 from attune.tasks.metrics import HEADLINE, HIGHER_IS_BETTER, NAMES, classification_metrics
@@ -65,6 +68,12 @@ class LabelTask(ABC):
     """The fields of a row that hold its texts."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """What the backbone must provide besides what the head needs."""
+    features: ClassVar[str] = "pooled"
+    """What the head sees: one vector a row."""
+    baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "zero_shot")
+    """What answers can be shown beside."""
+    cuts: ClassVar[bool] = True
+    """Whether a row that is too long loses its end; else it is read in windows."""
     cut: ClassVar[str] = "only the first {limit} tokens were read"
     """What a person is told of a row that was too long."""
 
@@ -75,6 +84,40 @@ class LabelTask(ABC):
     def inputs(self, row: Mapping[str, Any]) -> list[Input]:
         """What the backbone should read of a row."""
 
+    @property
+    def no_baseline(self) -> str:
+        """Why a baseline is missing."""
+        return (
+            "the label of a pair says how two texts stand to each other, and no text is near to that"
+            if len(self.fields) > 1
+            else "it does not fit the task"
+        )
+
+    def answers_with(self, labels: Labels) -> str:
+        """What an answer is, for the card."""
+        return f"Answers with {'any' if self.multi_label else 'one'} of {len(labels.names)} labels" + (
+            ", or none" if self.multi_label else ""
+        )
+
+    @property
+    def limits(self) -> str:
+        """What a user of the answers should know."""
+        read = "text" if len(self.fields) == 1 else "pair of texts"
+        return (
+            f"It answers every {read} with its labels, also one that has nothing to do with them, unless a label "
+            "stands for that."
+        )
+
+    @property
+    def form(self) -> Form:
+        """What a row must have."""
+        return Form(self.fields, several=self.multi_label)
+
+    def read(self, backbone: Any, rows: Sequence[Mapping[str, Any]]) -> Encoding:
+        """Rows as token ids, ragged."""
+        inputs = [item for row in rows for item in self.inputs(row)]
+        return backbone.encode(inputs).grouped([self.pieces()] * len(rows))
+
     def pieces(self) -> int:
         """How many things are read of a row."""
         return 1
@@ -83,8 +126,9 @@ class LabelTask(ABC):
         """Features of a row, where each thing read has `width`."""
         return width
 
-    def join(self, pooled: Tensor) -> Tensor:
+    def join(self, pooled: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
         """One vector a row `(B, width(D))`, of the vectors `(B · pieces, D)` of what was read of it."""
+        del inputs
         return pooled
 
     @property
@@ -137,6 +181,13 @@ class LabelTask(ABC):
         gold = gold_array(golds, labels.index(), len(labels.names), self.multi_label)
         return torch.from_numpy(gold.astype(np.float32) if self.multi_label else gold)
 
+    def examples(
+        self, rows: Sequence[Mapping[str, Any]], golds: Sequence[Any], encoding: Encoding, labels: Labels
+    ) -> tuple[Encoding, Tensor]:
+        """What is learned from of rows: how they were read, and their targets."""
+        del rows
+        return encoding, self.targets(golds, labels)
+
     def gold(self, golds: Sequence[Any], names: Sequence[str]) -> NDArray[Any]:
         """Labels as `(N,)` indices into `names`, or `(N, K)` bools."""
         return gold_array(golds, {name: i for i, name in enumerate(names)}, len(names), self.multi_label)
@@ -149,7 +200,11 @@ class LabelTask(ABC):
 
     def head(self, width: int, labels: Labels, dropout: float) -> nn.Module:
         """A head for a backbone whose vectors have `width` features."""
-        return HEADS.get(self.options.head)(self.width(width), len(labels.names), dropout)
+        return HEADS.get(self.options.head)(self.width(width), self.outputs_of(labels), dropout)
+
+    def outputs_of(self, labels: Labels) -> int:
+        """How many logits a row has."""
+        return len(labels.names)
 
     def loss(self, logits: Tensor, targets: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
         """Loss a row.
@@ -178,6 +233,11 @@ class LabelTask(ABC):
         """Probabilities `(B, K)` of logits `(B, K)` after dividing by the temperature (Guo et al. 2017)."""
         scaled = logits.float() / temperature
         return (torch.sigmoid(scaled) if self.multi_label else scaled.softmax(-1)).cpu().numpy()
+
+    def predictions(self, asked: Asked) -> list[Prediction]:
+        """Answers rows that were read."""
+        logits = torch.from_numpy(np.stack(asked.outputs))
+        return self.decode(self.probabilities(logits, asked.temperature), asked.labels, asked.notices)
 
     def decode(
         self, probabilities: NDArray[np.float32], labels: Labels, notices: Sequence[tuple[str, ...]]
@@ -208,6 +268,10 @@ class LabelTask(ABC):
         given = [index for index in np.argsort(-row, kind="stable") if row[index] > self.options.threshold]
         sure = float(row[given].min()) if given else float(1 - row.max())
         return Prediction([names[index] for index in given], sure, alternatives, notices, row)
+
+    def judged(self, name: str, predictions: Sequence[Prediction], golds: Sequence[Any], labels: Labels) -> Answers:
+        """Predictions beside what was right."""
+        return self.answers(name, np.stack([probabilities_of(found) for found in predictions]), golds, labels)
 
     def answers(self, name: str, probabilities: NDArray[np.float32], golds: Sequence[Any], labels: Labels) -> Answers:
         """What was answered, beside what was right.
@@ -249,6 +313,13 @@ class LabelTask(ABC):
     def metrics(self, answers: Answers) -> dict[str, float]:
         """Every metric of the task, by name."""
         return classification_metrics(answers)
+
+
+def probabilities_of(prediction: Prediction) -> NDArray[np.float32]:
+    """The whole distribution of a fresh prediction `(K,)`."""
+    if prediction.probabilities is None:
+        raise ValueError("a prediction without probabilities")
+    return prediction.probabilities
 
 
 def refuse_undescribed(labels: Sequence[str]) -> None:

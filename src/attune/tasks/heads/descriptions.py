@@ -28,7 +28,8 @@ class DescriptionsHead(nn.Module):
         dropout: Dropout probability of the text's vector.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    needs: ClassVar[frozenset[str]] = frozenset()
+    over: ClassVar[frozenset[str]] = frozenset({"pooled"})
     trains: ClassVar[bool] = False
     unit: ClassVar[bool] = True
     summary: ClassVar[str] = (

@@ -31,12 +31,14 @@ class LinearHead(nn.Module):
         dropout: Dropout probability before the map.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    needs: ClassVar[frozenset[str]] = frozenset()
+    over: ClassVar[frozenset[str]] = frozenset({"pooled", "tokens"})
+    """What of a backbone it can be put on."""
     trains: ClassVar[bool] = True
     """Whether it must be trained before it can answer."""
     unit: ClassVar[bool] = False
     """Whether features are scaled to length one before the affine map."""
-    summary: ClassVar[str] = "one affine map from the pooled vector to the labels, started from its convex solution"
+    summary: ClassVar[str] = "one affine map from a vector to the labels, started from its convex solution"
 
     def __init__(self, width: int, outputs: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -46,7 +48,7 @@ class LinearHead(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits `(B, K)` of pooled features `(B, D)`."""
+        """Logits `(…, K)` of features `(…, D)`: of a row, or of each of its tokens."""
         return self.linear(self.dropout(features))
 
     def affine(self) -> tuple[Tensor, Tensor]:
