@@ -138,10 +138,10 @@ def test_beam_search_is_transformers_own(made, kind):
 
 def test_a_draw_is_one_of_the_softmax():
     logits = torch.tensor([0.0, 1.0, 2.0, -float("inf")])
-    count = 20_000
+    count = 5_000
     drawn = Drawn(range(count))(torch.zeros(count, 1), logits.expand(count, -1)).argmax(-1)
     shares = torch.bincount(drawn, minlength=4) / count
-    torch.testing.assert_close(shares, logits.softmax(-1), atol=0.012, rtol=0)
+    torch.testing.assert_close(shares, logits.softmax(-1), atol=0.025, rtol=0)
     assert shares[3] == 0
 
 
@@ -169,9 +169,10 @@ def test_lengths_repetition_and_forbidden_phrases(made, kind):
     for text in unlike:
         runs = list(pairwise(text))
         assert len(set(runs)) == len(runs)
-    word = backbone.tokenizer.convert_ids_to_tokens(int(long[0][0][1]))
-    without = backbone.generate(rows, Decoding(longest=12, shortest=12, forbidden=(word.removeprefix("##"),)))
-    assert all(word.removeprefix("##") not in backbone.tokenizer.convert_ids_to_tokens(t[0].tolist()) for t in without)
+    told = backbone.tokenizer.convert_ids_to_tokens(long[0][0].tolist())
+    word = next(token for token in told if not token.startswith(("##", "[")))
+    without = backbone.generate(rows, Decoding(longest=12, shortest=12, forbidden=(word,)))
+    assert all(word not in backbone.tokenizer.convert_ids_to_tokens(t[0].tolist()) for t in without)
     assert not same(backbone.generate(rows, Decoding(longest=12, repetition=5.0)), backbone.generate(rows, GREEDY))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -95,7 +96,9 @@ def generate(speaker: Speaker, rows: Sequence[Ids], how: Decoding, *, at_once: i
     asked = [(index, number) for index in range(len(rows)) for number in range(times)]
     training = speaker.network.training
     speaker.network.eval()
-    for batch in by_length(asked, rows, at_once):
+    # transformers counts padding before a text among what must not be repeated
+    even = speaker.onward and (how.repetition != 1 or how.no_repeat > 0)
+    for batch in by_length(asked, rows, at_once, even=even):
         seeds = [seed_of(rows[index], how.seed, number) for index, number in batch]
         told = one_batch(speaker, [ids_of(rows[index]) for index, _ in batch], how, seeds)
         for (index, _), texts in zip(batch, told, strict=True):
@@ -125,10 +128,14 @@ def fit(rows: Sequence[Ids], room: int, how: Decoding) -> None:
             )
 
 
-def by_length(asked: list[tuple[int, int]], rows: Sequence[Ids], at_once: int) -> Iterator[list[tuple[int, int]]]:
-    """Groups what is asked so that rows of like length are together, the longest first."""
+def by_length(
+    asked: list[tuple[int, int]], rows: Sequence[Ids], at_once: int, *, even: bool
+) -> Iterator[list[tuple[int, int]]]:
+    """Groups what is asked so that rows of like length are together, the longest first; `even`: of the same length."""
     order = sorted(asked, key=lambda each: -len(rows[each[0]]))
-    return (order[at : at + at_once] for at in range(0, len(order), at_once))
+    for _, group in groupby(order, key=lambda each: len(rows[each[0]]) if even else 0):
+        alike = list(group)
+        yield from (alike[at : at + at_once] for at in range(0, len(alike), at_once))
 
 
 def seed_of(row: Ids, seed: int, number: int) -> int:
