@@ -77,9 +77,10 @@ def test_a_tokenizer_that_is_not_fast_tells_what_it_cut(made, monkeypatch):
 
 
 def test_a_network_without_sdpa_attends_eagerly(tmp_path):
-    made = tokenizer(["card"])
-    made.save_pretrained(tmp_path)
-    config = MPNetConfig(vocab_size=len(made), max_position_embeddings=66, relative_attention_num_buckets=8, **COMMON)
+    tokenizer(["card"]).save_pretrained(tmp_path)
+    config = MPNetConfig(max_position_embeddings=66, relative_attention_num_buckets=8, **COMMON)
+    config.save_pretrained(tmp_path)
+    config.vocab_size = len(AutoTokenizer.from_pretrained(tmp_path))
     AutoModel.from_config(config).save_pretrained(tmp_path)
     backbone = Text(Checkpoint("mpnet", tmp_path, ""), TextOptions(name="mpnet")).eval()
     batch = read(backbone)
@@ -138,7 +139,12 @@ def test_dropout_reaches_every_part_and_no_layer_is_left_out(made):
 def test_a_family_that_cannot_read_a_checkpoint_says_which_there_are(root):
     with pytest.raises(BackboneError, match="cannot be read as a causal language model") as caught:
         Causal(Checkpoint("t5", root / "t5", ""), CausalOptions(name="t5"))
-    assert "other families" in caught.value.remedy
+    assert 'backbone.family = "seq2seq"' in caught.value.remedy
+    with pytest.raises(BackboneError, match="cannot be read as a text encoder"):
+        Text.lacks(CONFIGS["bart"](100))
+    with pytest.raises(BackboneError, match="cannot be read as a sequence-to-sequence network") as other:
+        Seq2Seq(Checkpoint("gpt2", root / "gpt2", ""), Seq2Seq.Options(name="gpt2"))
+    assert "other families" in other.value.remedy
 
 
 def test_a_family_without_a_default_backbone_wants_a_name():
@@ -151,6 +157,6 @@ def test_positions_shared_by_embeddings_are_below_every_layer(made):
     assert {backbone.depth(name) for name in ("wte.weight", "wpe.weight")} == {0}
     assert backbone.depth("h.1.attn.c_attn.weight") == 2
     assert backbone.depth("ln_f.weight") == 3
-    marian = made("marian")
-    moving = {name for name, _ in marian.used()}
-    assert "embed_positions.weight" not in moving and "embed_tokens.weight" in moving
+    assert made("marian").depth("embed_positions.weight") == 0
+    assert made("encoder-decoder").depth("embeddings.LayerNorm.weight") == 0
+    assert not any("pooler" in name for name, _ in made("encoder-decoder").used())

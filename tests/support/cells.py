@@ -364,7 +364,7 @@ def should_move(variant: Variant, model: Model, name: str) -> bool:
         return f".{top}" in f".{bare}" or above
     if variant.method == "bias":
         return bare.endswith(".bias") and "embed" not in bare
-    return variant.method == "full" and not (variant.kind == "marian" and "embed_positions" in bare)
+    return variant.method == "full"
 
 
 def top_layer(model: Model) -> str:

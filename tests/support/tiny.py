@@ -10,6 +10,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
+    AutoTokenizer,
     BartConfig,
     BertConfig,
     DistilBertConfig,
@@ -141,7 +142,9 @@ def backbone(folder: Path, kind: str = "bert", texts: list[str] | None = None) -
     """
     made = tokenizer((texts or []) + [" ".join(WORDS)] * 3, family_of(kind))
     torch.manual_seed(0)
-    network = CLASSES[family_of(kind)].from_config(CONFIGS[kind](len(made)))
-    network.save_pretrained(folder)
     made.save_pretrained(folder)
+    CONFIGS[kind](len(made)).save_pretrained(folder)
+    known = AutoTokenizer.from_pretrained(folder)  # a model type may have a tokenizer with more special tokens
+    network = CLASSES[family_of(kind)].from_config(CONFIGS[kind](len(known)))
+    network.save_pretrained(folder)
     return folder

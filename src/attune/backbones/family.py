@@ -91,6 +91,7 @@ class Family(nn.Module, ABC):
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(self.source, use_fast=True, **SAFE)
             config = networks.with_dropout(AutoConfig.from_pretrained(self.source, **SAFE), dropout)
+            self.expect(config)
             network, missing = self.load(checkpoint.folder, config)
         except (OSError, ValueError, KeyError, RuntimeError, AttributeError, ImportError, SafetensorError) as error:
             raise self.unreadable(error) from error
@@ -105,7 +106,6 @@ class Family(nn.Module, ABC):
         """The name of the linear map that a family's own classification head ended with; empty where it has none."""
         self.typed = networks.reads_types(network)
         self.width = networks.width(self.reading(config))
-        self.fixed = frozenset(name for name, value in network.named_parameters() if not value.requires_grad)
         self.tables = networks.tables(network)
         self.stacks = self.stacked(network, config)
         self.taken = 0
@@ -131,6 +131,24 @@ class Family(nn.Module, ABC):
         Returns:
             The network, in float32, and the names of the parameters that the checkpoint does not hold.
         """
+
+    @classmethod
+    def expect(cls, config: Any) -> None:
+        """Refuses a config that is of another family.
+
+        Args:
+            config: The checkpoint's config.
+
+        Raises:
+            BackboneError: It is that of an encoder and a decoder.
+        """
+        if config.is_encoder_decoder:
+            raise BackboneError(
+                f"cannot be read as {cls.kind}: it is an encoder and a decoder",
+                where=str(config.name_or_path),
+                expected=cls.kind,
+                remedy='set backbone.family = "seq2seq", or name another backbone',
+            )
 
     @classmethod
     def reading(cls, config: Any) -> Any:
@@ -161,6 +179,7 @@ class Family(nn.Module, ABC):
         Raises:
             BackboneError: Transformers knows no such network for that config, or it has no stack of layers.
         """
+        cls.expect(config)
         try:
             with torch.device("meta"):
                 network = cls.bare(config, needs)
@@ -221,9 +240,13 @@ class Family(nn.Module, ABC):
 
     @property
     def pad(self) -> int:
-        """What fills a row up: the padding token, else the end token, which the mask leaves out just as well."""
+        """What fills a row up: the padding token, else the end token, which the mask leaves out just as well.
+
+        A padding token that was added to the tokenizer, and that the network has no vector for, is none.
+        """
+        rows = self.reader.get_input_embeddings().num_embeddings
         for number in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id):
-            if number is not None:
+            if number is not None and number < rows:
                 return int(number)
         return 0
 
@@ -355,9 +378,9 @@ class Family(nn.Module, ABC):
         base.set_attn_implementation(self.kernels.get(kernel, kernel))
 
     def used(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """The parameters that what is asked for depends on and that can move, by name."""
+        """The parameters that what is asked for depends on, by name."""
         for name, parameter in self.network.named_parameters():
-            if name not in self.fixed and (self.final or not re.search(r"(^|\.)pooler\.", name)):
+            if self.final or not re.search(r"(^|\.)pooler\.", name):
                 yield name, parameter
 
     def depth(self, name: str) -> int:

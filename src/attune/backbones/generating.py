@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import (
+    DynamicCache,
+    EncoderDecoderCache,
     LogitsProcessor,
     LogitsProcessorList,
     TemperatureLogitsWarper,
@@ -144,7 +146,10 @@ def seed_of(row: Ids, seed: int, number: int) -> int:
 
 
 def one_batch(speaker: Speaker, rows: Sequence[Ids], how: Decoding, seeds: Sequence[int]) -> list[list[Ids]]:
-    """Generates from one batch; padded on the left where it goes on from the text, else on the right."""
+    """Generates from one batch; padded on the left where it goes on from the text, else on the right.
+
+    The cache of a decoder is one that grows: transformers would make one of as many layers as the encoder has.
+    """
     network = whole(speaker.network)
     config = settings(speaker, how)
     longest = max(map(len, rows))
@@ -159,6 +164,7 @@ def one_batch(speaker: Speaker, rows: Sequence[Ids], how: Decoding, seeds: Seque
         attention_mask=torch.from_numpy(mask).to(device),
         generation_config=config,
         logits_processor=draws(how, seeds) if how.sample else LogitsProcessorList(),
+        **({} if speaker.onward else {"past_key_values": EncoderDecoderCache(DynamicCache(), DynamicCache())}),
     )
     begun = longest if speaker.onward else 1
     texts = [ended(row, config) for row in found[:, begun:].cpu().numpy().astype(np.int64)]

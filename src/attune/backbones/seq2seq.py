@@ -71,6 +71,11 @@ class Seq2Seq(Family):
         return encoder, NOTHING
 
     @classmethod
+    def expect(cls, config: Any) -> None:
+        """Refuses nothing: what has no decoder, transformers refuses to load."""
+        del config
+
+    @classmethod
     def reading(cls, config: Any) -> Any:
         """The config of the encoder."""
         return config.encoder if "encoder" in getattr(config, "sub_configs", {}) else config

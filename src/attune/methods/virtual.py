@@ -85,8 +85,9 @@ def enter_before(network: Any, arguments: Arguments, keywords: Mapping[str, Any]
     """
     given = {**dict(zip(parameters(type(network)), arguments, strict=False)), **keywords}
     count = network.virtual.count
-    mask, places = given["attention_mask"], given.get("position_ids")
-    given["attention_mask"] = torch.cat([mask.new_ones(len(mask), count), mask], 1)
+    mask, places = given.get("attention_mask"), given.get("position_ids")
+    if mask is not None:
+        given["attention_mask"] = torch.cat([mask.new_ones(len(mask), count), mask], 1)
     if places is not None:
         given["position_ids"] = places + count
     if cached(given):
@@ -117,8 +118,10 @@ def cached(given: Mapping[str, Any]) -> bool:
 def enter_behind(network: Any, arguments: Arguments, keywords: Mapping[str, Any]) -> tuple[Arguments, Any]:
     """Puts word vectors with virtual ones behind them in place of token ids; a forward pre-hook."""
     given = {**dict(zip(parameters(type(network)), arguments, strict=False)), **keywords}
-    words = word_vectors(network, given.pop("input_ids"))
-    given["inputs_embeds"], given["attention_mask"] = behind(words, given["attention_mask"], network.virtual())
+    ids = given.pop("input_ids")
+    mask = given.get("attention_mask")
+    mask = torch.ones_like(ids) if mask is None else mask
+    given["inputs_embeds"], given["attention_mask"] = behind(word_vectors(network, ids), mask, network.virtual())
     if (types := given.get("token_type_ids")) is not None:  # virtual tokens are of type 0, as padding is
         given["token_type_ids"] = torch.cat([types, types.new_zeros(len(types), network.virtual.count)], 1)
     return (), given
