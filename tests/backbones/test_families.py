@@ -16,7 +16,7 @@ from attune.core.records import Input
 from attune.errors import BackboneError, RecipeError
 from attune.methods.sublayers import find
 from attune.model.assemble import AXES
-from support.tiny import COMMON, CONFIGS, FAMILIES, tokenizer
+from support.tiny import COMMON, EVERY, FAMILIES, tokenizer
 
 TEXTS = ["where is my order", "refund", "please cancel the late parcel"]
 
@@ -106,7 +106,7 @@ def test_a_network_without_sdpa_attends_eagerly(tmp_path):
 )
 def test_what_a_network_lacks_of_its_family(kind, lacks):
     family = next(BACKBONES.get(family) for family, kinds in FAMILIES.items() if kind in kinds)
-    assert family.lacks(CONFIGS[kind](100)) == lacks
+    assert family.lacks(EVERY[kind](100)) == lacks
     assert lacks <= family.provides
 
 
@@ -128,11 +128,11 @@ def test_attention_of_another_width_than_the_network_is_no_feed_forward(family, 
 
 
 def test_dropout_reaches_every_part_and_no_layer_is_left_out(made):
-    config = CONFIGS["bart"](100)
+    config = EVERY["bart"](100)
     config.encoder_layerdrop = 0.5
     assert networks.with_dropout(config, 0.3).encoder_layerdrop == 0.0
     assert (config.dropout, config.attention_dropout) == (0.3, 0.3)
-    both = networks.with_dropout(CONFIGS["encoder-decoder"](100), 0.3)
+    both = networks.with_dropout(EVERY["encoder-decoder"](100), 0.3)
     assert both.encoder.hidden_dropout_prob == both.decoder.attention_probs_dropout_prob == 0.3
 
 
@@ -141,7 +141,7 @@ def test_a_family_that_cannot_read_a_checkpoint_says_which_there_are(root):
         Causal(Checkpoint("t5", root / "t5", ""), CausalOptions(name="t5"))
     assert 'backbone.family = "seq2seq"' in caught.value.remedy
     with pytest.raises(BackboneError, match="cannot be read as a text encoder"):
-        Text.lacks(CONFIGS["bart"](100))
+        Text.lacks(EVERY["bart"](100))
     with pytest.raises(BackboneError, match="cannot be read as a sequence-to-sequence network") as other:
         Seq2Seq(Checkpoint("gpt2", root / "gpt2", ""), Seq2Seq.Options(name="gpt2"))
     assert "other families" in other.value.remedy

@@ -27,7 +27,7 @@ from attune.training.encoded import Encoded, encode
 from attune.training.events import Events
 from attune.training.loop import Loop, Place
 from attune.training.optimiser import moving
-from support.tiny import CONFIGS, FAMILIES, WORDS, backbone
+from support.tiny import EVERY, FAMILIES, WORDS, backbone
 
 TOLERANCE = 5e-5
 """Of merged against unmerged logits, and of a row answered in another batch."""
@@ -138,7 +138,7 @@ def refused() -> list[tuple[Cell, str]]:
 @cache
 def lacking(family: str, method: str, tuned: str, kind: str) -> str:
     """Why a variant of a method cannot work on a kind of tiny model, though it does on others; empty where it can."""
-    of, config, entry = AXES["backbone"].get(family), CONFIGS[kind](100), AXES["method"].get(method)
+    of, config, entry = AXES["backbone"].get(family), EVERY[kind](100), AXES["method"].get(method)
     if missing := entry.needs & of.lacks(config):
         return ", ".join(sorted(missing))
     options = entry.Options.model_validate({"name": method, **METHODS.get(method, {}).get(tuned, {})})

@@ -52,6 +52,9 @@ CONFIGS = {
         vocab_size=size, max_position_embeddings=64, pad_token_id=0, bos_token_id=2, eos_token_id=3, cls_token_id=2,
         sep_token_id=3, global_attn_every_n_layers=1, **COMMON,
     ),
+}  # fmt: skip
+"""Encoders."""
+SPEAKING = {
     "gpt2": lambda size: GPT2Config(
         vocab_size=size, n_positions=64, n_embd=32, n_layer=2, n_head=2, n_inner=48, bos_token_id=3, eos_token_id=3
     ),
@@ -79,8 +82,10 @@ CONFIGS = {
         decoder_start_token_id=2, tie_word_embeddings=False, **ENDS,
     ),
 }  # fmt: skip
+"""Causal and sequence-to-sequence networks."""
+EVERY = {**CONFIGS, **SPEAKING}
 FAMILIES = {
-    "text": ("bert", "roberta", "distilbert", "electra", "modernbert"),
+    "text": tuple(CONFIGS),
     "causal": ("gpt2", "llama", "qwen2"),
     "seq2seq": ("t5", "bart", "marian", "encoder-decoder"),
 }
@@ -134,7 +139,7 @@ def backbone(folder: Path, kind: str = "bert", texts: list[str] | None = None) -
 
     Args:
         folder: Where; made.
-        kind: A key of CONFIGS.
+        kind: A key of EVERY.
         texts: Whose words the tokenizer knows.
 
     Returns:
@@ -143,8 +148,8 @@ def backbone(folder: Path, kind: str = "bert", texts: list[str] | None = None) -
     made = tokenizer((texts or []) + [" ".join(WORDS)] * 3, family_of(kind))
     torch.manual_seed(0)
     made.save_pretrained(folder)
-    CONFIGS[kind](len(made)).save_pretrained(folder)
+    EVERY[kind](len(made)).save_pretrained(folder)
     known = AutoTokenizer.from_pretrained(folder)  # a model type may have a tokenizer with more special tokens
-    network = CLASSES[family_of(kind)].from_config(CONFIGS[kind](len(known)))
+    network = CLASSES[family_of(kind)].from_config(EVERY[kind](len(known)))
     network.save_pretrained(folder)
     return folder

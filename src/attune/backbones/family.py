@@ -196,6 +196,7 @@ class Family(nn.Module, ABC):
     def dimensions(cls, config: Any, needs: frozenset[str] = NOTHING) -> tuple[int, int]:
         """Layers and width that a config tells."""
         del needs
+        cls.expect(config)
         return networks.depth(cls.reading(config)), networks.width(cls.reading(config))
 
     @classmethod
