@@ -78,7 +78,7 @@ def test_a_tokenizer_that_is_not_fast_tells_what_it_cut(made, monkeypatch):
 
 def test_a_network_without_sdpa_attends_eagerly(tmp_path):
     tokenizer(["card"]).save_pretrained(tmp_path)
-    config = MPNetConfig(max_position_embeddings=66, relative_attention_num_buckets=8, **COMMON)
+    config = MPNetConfig(max_position_embeddings=66, **COMMON)
     config.save_pretrained(tmp_path)
     config.vocab_size = len(AutoTokenizer.from_pretrained(tmp_path))
     AutoModel.from_config(config).save_pretrained(tmp_path)

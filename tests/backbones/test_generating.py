@@ -19,7 +19,7 @@ from support.tiny import FAMILIES, family_of
 
 CAUSAL, SEQ2SEQ = FAMILIES["causal"], FAMILIES["seq2seq"]
 KINDS = (*CAUSAL, *SEQ2SEQ)
-TEXTS = ["where is my order", "refund", "please cancel the late parcel it was broken", "help me now", "card"]
+TEXTS = ["where is my order", "refund", "please cancel the late parcel", "help me now", "card"]
 GREEDY = Decoding(longest=9)
 INSERTED = ("lora-all", "ia3", "adapter-houlsby", "prefix", "prefix-hidden", "prompt", "p_tuning")
 
@@ -134,7 +134,13 @@ def test_beam_search_is_transformers_own(made, kind):
     (told,) = backbone.generate([row], Decoding(longest=9, beams=4, candidates=3))
     batch = backbone.collate([row])
     plain = backbone.network.generate(
-        **batch, num_beams=4, num_return_sequences=3, max_new_tokens=9, do_sample=False, pad_token_id=backbone.pad
+        **batch,
+        num_beams=4,
+        num_return_sequences=3,
+        max_new_tokens=9,
+        do_sample=False,
+        use_cache=False,
+        pad_token_id=backbone.pad,
     )
     plain = plain[:, len(row) if backbone.onward else 1 :].tolist()
     cut = [[*text, *ends(backbone)][: [*text, *ends(backbone)].index(*ends(backbone))] for text in plain]
