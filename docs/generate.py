@@ -77,8 +77,9 @@ def option_rows(model: Any) -> list[list[str]]:
     schema = model.model_json_schema()
     rows: list[list[str]] = []
     for key, field in schema["properties"].items():
-        default = model.model_fields[key].get_default(call_default_factory=True)
-        rows.append([f"`{key}`", kind(field), toml(default), field.get("description", "")])
+        info = model.model_fields[key]
+        default = "required" if info.is_required() else toml(info.get_default(call_default_factory=True))
+        rows.append([f"`{key}`", kind(field), default, field.get("description", "")])
     return rows
 
 

@@ -3,7 +3,7 @@
 import pytest
 from transformers import BertConfig, MobileBertConfig, ModernBertConfig, MPNetConfig, RobertaConfig, XLMRobertaConfig
 
-from attune.backbones.text import Text, positions
+from attune.backbones.text import Text
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from attune.backbones.text import Text, positions
     ],
 )
 def test_positions_that_the_padding_token_s_number_shifts_are_not_counted(config, count):
-    assert positions(config) == count
+    assert Text.positions(config) == count
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_a_check_fails_where_its_invariant_does_not_hold(root, tmp_path, monkeyp
     from attune.methods.virtual import Virtual
     from attune.training.loop import Loop
 
-    linear = [v for v in cells.every() if v.head == "linear" and v.pooling == "mean"]
+    linear = [v for v in cells.every() if (v.family, v.head, v.pooling) == ("text", "linear", "mean")]
     full = next(v for v in linear if v.tuned == "full")
     lora = next(v for v in linear if v.tuned == "lora-all")
     prompt = next(v for v in linear if v.tuned == "prompt-text")
@@ -125,7 +125,7 @@ def test_a_check_fails_where_its_invariant_does_not_hold(root, tmp_path, monkeyp
         next(iter(backbone.network.parameters())).data.mul_(1.01)
 
     def ignores_the_mask(self, inputs):
-        return self.network(**inputs).last_hidden_state.mean(1)
+        return self.tokens(inputs).mean(1)
 
     def takes_no_step(self, weight, step):
         pass

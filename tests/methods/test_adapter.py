@@ -172,7 +172,7 @@ def test_what_is_saved_is_named_by_layer_and_not_by_the_class_around_it(root, tm
         for kind in ("weight", "bias")
     }
     other = made(root, pooling="first")
-    assert other.backbone.layers_path != model.backbone.layers_path
+    assert other.backbone.stacks[0].path != model.backbone.stacks[0].path
     other.method.load(other.backbone, tmp_path)
     other.method.save(other.backbone, tmp_path, "bert")
     again = load_file(tmp_path / "weights.safetensors")

@@ -20,10 +20,10 @@ FACTORS = {
 @pytest.mark.parametrize("kind", FACTORS)
 def test_the_maps_are_found_by_what_they_do(make, kind):
     on = make("frozen", kind)
-    assert ia3.factors(on.model.backbone) == FACTORS[kind]
+    scaled, read = FACTORS[kind]
+    assert ia3.factors(on.model.backbone) == ([scaled], [read])
     tuned = make("ia3", kind)
     network = tuned.model.backbone.network
-    scaled, read = FACTORS[kind]
     for name, module in network.named_modules():
         if hasattr(module, "ia3_l"):
             assert module.is_feedforward == name.endswith(read) and "attention.output" not in name

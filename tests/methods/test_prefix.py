@@ -56,8 +56,8 @@ def test_it_is_the_attention_of_a_cache_with_the_text_s_own_positions(root, kind
     ours = model.features(ids)
     network = model.backbone.network
     rows = network.virtual().detach()
-    network._forward_pre_hooks.clear()
-    for layer in network.get_submodule(model.backbone.layers_path):
+    network.encoder._forward_pre_hooks.clear()
+    for layer in network.get_submodule(model.backbone.stacks[0].path):
         layer._forward_pre_hooks.clear()
     network.set_attn_implementation("eager")
     row = torch.from_numpy(ids[2][None].astype(np.int64))

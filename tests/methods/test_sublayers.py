@@ -7,7 +7,7 @@ import torch
 import transformers
 from torch import nn
 
-from attune.backbones.text import find_layers
+from attune.backbones.networks import Stack, stack_of
 from attune.errors import UnsupportedError
 from attune.methods.sublayers import find, of_layer
 from support.tiny import COMMON, CONFIGS
@@ -38,18 +38,18 @@ FOUND = {
 
 
 def built(config, device="cpu"):
-    """A network of random weights, with the path of its layers."""
+    """A network of random weights, with its layers."""
     torch.manual_seed(0)
     with torch.device(device):
         network = transformers.AutoModel.from_config(config).eval()
-    return SimpleNamespace(network=network, layers_path=find_layers(network, config)[0])
+    return SimpleNamespace(network=network, stacks=(stack_of(network, network, config, config.num_hidden_layers),))
 
 
 @pytest.mark.parametrize("kind", FOUND)
 def test_the_sub_layers_are_found_and_are_called_in_that_order(kind):
     made = built({**CONFIGS, **OTHERS}[kind](SIZE))
     places = find(made)
-    stack = made.network.get_submodule(made.layers_path)
+    stack = made.network.get_submodule(made.stacks[0].path)
     assert len(places) == len(stack) == 2
     called = []
     for layer, place in zip(stack, places, strict=True):
@@ -103,9 +103,8 @@ def test_a_layer_without_linear_maps_in_attention_has_none():
 def test_a_map_that_is_read_and_never_called_is_no_place():
     layer = nn.TransformerEncoderLayer(32, 2, 48)
     network = nn.Module()
-    network.config = SimpleNamespace(hidden_size=32)
     network.layers = nn.ModuleList([layer])
-    (place,) = find(SimpleNamespace(network=network, layers_path="layers"))
+    (place,) = find(SimpleNamespace(network=network, stacks=(Stack("layers", 1, 32, 32),)))
     assert isinstance(layer.self_attn.out_proj, nn.Linear)
     assert place.attention is None
     assert (place.wide, place.narrow) == (layer.linear1, layer.linear2)

@@ -28,7 +28,7 @@ from attune.training.encoded import Encoded, encode, refuse_lost
 from attune.training.events import Events
 from attune.training.loop import Loop, Place
 from attune.training.optimiser import moving
-from support.tiny import CONFIGS, WORDS, backbone
+from support.tiny import EVERY, FAMILIES, WORDS, backbone
 
 TOLERANCE = 5e-5
 """Of merged against unmerged logits, and of a row answered in another batch."""
@@ -66,9 +66,10 @@ TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "tagging": {"bio": {}, "bioes": {"scheme": "bioes", "casing": False, "overlap": 4}, "tokens": {"units": "token"}},
 }
 """Task to its variants; a task that is not here has one, with its defaults."""
-KINDS: Mapping[str, Sequence[str]] = {"text": tuple(CONFIGS)}
+KINDS: Mapping[str, Sequence[str]] = FAMILIES
 """Backbone family to the kinds of tiny model it is tried on."""
-POOLINGS = ("mean", "first")
+POOLINGS = {"text": ("mean", "first"), "causal": ("mean", "last"), "seq2seq": ("mean", "first")}
+"""Backbone family to the ways in which its tokens become one vector."""
 LABELS = ("address", "cancel", "refund")
 HEAD_OPTIONS: Mapping[str, Mapping[str, Any]] = {"descriptions": {"shots": 2, "calibrate": True}}
 """Head to what is set in [task] for it, so that all of its code runs."""
@@ -144,9 +145,13 @@ def labelled(task: str) -> bool:
 
 
 @cache
-def lacking(family: str, method: str, kind: str) -> frozenset[str]:
-    """What a method needs and a kind of tiny model does not have, though its family does."""
-    return AXES["method"].get(method).needs & AXES["backbone"].get(family).lacks(CONFIGS[kind](100))
+def lacking(family: str, method: str, tuned: str, kind: str) -> str:
+    """Why a variant of a method cannot work on a kind of tiny model, though it does on others; empty where it can."""
+    of, config, entry = AXES["backbone"].get(family), EVERY[kind](100), AXES["method"].get(method)
+    if missing := entry.needs & of.lacks(config):
+        return ", ".join(sorted(missing))
+    options = entry.Options.model_validate({"name": method, **METHODS.get(method, {}).get(tuned, {})})
+    return entry(options).no_place(lambda: of.outline(config))
 
 
 @cache
@@ -154,17 +159,17 @@ def every() -> tuple[Variant, ...]:
     """Every variant of every supported cell, on every kind that has what the method needs."""
     found: list[Variant] = []
     for cell in supported():
-        kinds = [kind for kind in KINDS[cell.family] if not lacking(cell.family, cell.method, kind)]
         for kind, pooling, tuned, many, asked in product(
-            kinds,
-            POOLINGS if AXES["task"].get(cell.task).features == "pooled" else POOLINGS[:1],
+            KINDS[cell.family],
+            POOLINGS[cell.family] if AXES["task"].get(cell.task).features == "pooled" else ("mean",),
             METHODS.get(cell.method, {cell.method: {}}),
             (False, True) if labelled(cell.task) else (False,),
             TASKS.get(cell.task, {cell.task: {}}),
         ):
-            found.append(
-                Variant(**asdict(cell), kind=kind, pooling=pooling, tuned=tuned, multi_label=many, asked=asked)
-            )
+            if not lacking(cell.family, cell.method, tuned, kind):
+                found.append(
+                    Variant(**asdict(cell), kind=kind, pooling=pooling, tuned=tuned, multi_label=many, asked=asked)
+                )
     return tuple(found)
 
 
@@ -228,7 +233,7 @@ def backbones(root: Path) -> Path:
             if not (root / kind).is_dir():
                 weights = backbone(root / kind, kind) / "model.safetensors"
                 lively = {
-                    name: value * (0.1 / value.std()) if value.ndim == 2 else value
+                    name: value * (0.1 / value.std()) if value.ndim == 2 and value.std() > 0 else value
                     for name, value in load_file(weights).items()
                 }
                 save_file(lively, weights, metadata={"format": "pt"})
@@ -378,17 +383,24 @@ def should_move(variant: Variant, model: Model, name: str) -> bool:
     if variant.method in ("p_tuning", "prefix", "prompt"):
         return ".virtual." in f".{bare}"
     if variant.method == "adapter":
-        top = f"{model.backbone.layers_path}.{model.backbone.layers_count - 1}."
+        top = top_layer(model)
         return ".adapters." in bare and (variant.tuned != "adapter-top" or top in bare)
     if variant.pooling == "mean" and ".pooler." in f".{bare}":
         return False
     if variant.tuned == "frozen-1":
-        top = f"{model.backbone.layers_path}.{model.backbone.layers_count - 1}."
-        above = model.backbone.layers_path not in bare and "embed" not in bare
-        return top in bare or above
+        top = top_layer(model)
+        tables = ("embed", "wte", "wpe")
+        above = f".{model.backbone.stacks[-1].path}." not in f".{bare}" and not any(word in bare for word in tables)
+        return f".{top}" in f".{bare}" or above
     if variant.method == "bias":
         return bare.endswith(".bias") and "embed" not in bare
     return variant.method == "full"
+
+
+def top_layer(model: Model) -> str:
+    """The module path of the top layer, with a dot."""
+    stack = model.backbone.stacks[-1]
+    return f"{stack.path}.{stack.count - 1}."
 
 
 def loss_falls(variant: Variant, root: Path, scratch: Path) -> None:
@@ -495,7 +507,7 @@ def impossible(variant: Variant) -> Recipe | None:
     """The variant's recipe with a method option that its backbone cannot satisfy."""
     options = {
         "adalora": {"initial_rank": 999}, "adapter": {"bottleneck": 999}, "frozen": {"trainable_layers": 99},
-        "lora": {"rank": 999}, "p_tuning": {"tokens": 60}, "prompt": {"tokens": 60},
+        "lora": {"rank": 999}, "p_tuning": {"tokens": 600}, "prompt": {"tokens": 600},
     }.get(variant.method)  # fmt: skip
     return variant.recipe().having("method", **options) if options else None
 

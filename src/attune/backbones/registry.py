@@ -2,4 +2,12 @@
 
 from attune.core.registry import Registry
 
-BACKBONES = Registry("backbone family", {"text": "attune.backbones.text:Text"}, "attune.backbones")
+BACKBONES = Registry(
+    "backbone family",
+    {
+        "causal": "attune.backbones.causal:Causal",
+        "seq2seq": "attune.backbones.seq2seq:Seq2Seq",
+        "text": "attune.backbones.text:Text",
+    },
+    "attune.backbones",
+)

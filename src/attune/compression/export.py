@@ -30,8 +30,9 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 
     Raises:
         CannotMerge: The bundle's method changes what no weights of the backbone can say.
-        UnsupportedError: First-token pooling of two texts read apart, for which transformers has no class;
-            or the head is no affine map, or compares directions and the backbone pools by the first token.
+        UnsupportedError: The network is a part of another; first-token pooling of two texts read apart, for which
+            transformers has no class; or the head is no affine map, or compares directions and the backbone pools by
+            the first token.
     """
     refuse(bundle)
     backbone = merged(bundle)
@@ -60,6 +61,13 @@ def refuse(bundle: Bundle) -> None:
             f"head {name} is not one affine map", where=str(bundle.path), expected="a head such as linear",
             remedy="serve the bundle with attune",
         )  # fmt: skip
+    if not bundle.model.backbone.whole:
+        raise UnsupportedError(
+            "an encoder without its decoder is no network that transformers' AutoModel makes of a folder",
+            where=str(bundle.path),
+            expected="a bundle of the family text or causal",
+            remedy="serve the bundle with attune, or take the adapter with --format peft",
+        )
     if first_token and bundle.model.task.pieces() > 1:
         raise UnsupportedError(
             "no stock class reads two texts apart and joins their vectors",
@@ -93,7 +101,9 @@ def merged(bundle: Bundle) -> Any:
 def copy_tokenizer(bundle: Bundle, folder: Path) -> None:
     """Writes the tokenizer, told to cut where the bundle cuts and to give the token types that the network reads."""
     tokenizer = copy.deepcopy(bundle.model.backbone.tokenizer)
-    tokenizer.model_max_length = bundle.model.backbone.max_length
+    tokenizer.model_max_length, tokenizer.padding_side = bundle.model.backbone.max_length, "right"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(bundle.model.backbone.pad)
     if bundle.model.backbone.typed and "token_type_ids" not in tokenizer.model_input_names:
         tokenizer.model_input_names = [*tokenizer.model_input_names, "token_type_ids"]
         tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
@@ -126,7 +136,7 @@ def whole_classifier(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias: 
 
 
 def encoder_and_script(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias: torch.Tensor, folder: Path) -> str:
-    """Mean pooling: the encoder, the head beside it, and a script that joins them."""
+    """Pooling that no stock class has: the network, the head beside it, and a script that joins them."""
     network = backbone.network
     texts, pieces = len(bundle.model.task.fields), bundle.model.task.pieces()
     network.save_pretrained(folder)
@@ -140,10 +150,12 @@ def encoder_and_script(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias
         "unit": bundle.model.head.unit,
     }
     (folder / "head.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "predict.py").write_text(script(texts, pieces), encoding="utf-8")
+    pooling = backbone.options.pooling
+    (folder / "predict.py").write_text(script(texts, pieces, pooling), encoding="utf-8")
+    lacks = "pools by mean" if pooling == "mean" else f"has an affine head on the {pooling} token"
     return (
         f"{type(network).__name__} weights, head.safetensors and predict.py (torch, transformers, safetensors): "
-        f"the {network.config.model_type} family has no stock class that pools by mean"
+        f"the {network.config.model_type} family has no stock class that {lacks}"
     )
 
 
@@ -174,6 +186,4 @@ def to_peft(bundle: Bundle, out: Path) -> str:
             shutil.copyfile(path, folder / path.name)
         shutil.copyfile(bundle.path / "heads" / f"{bundle.manifest.task}.safetensors", folder / "head.safetensors")
         (folder / "labels.json").write_text(canonical(bundle.labels), encoding="utf-8")
-    backbone: Any = bundle.model.backbone
-    kind = "AutoModelForSequenceClassification" if backbone.final else "AutoModel"
-    return f"the adapter for `PeftModel.from_pretrained({kind}.from_pretrained({backbone.checkpoint.name!r}), folder)`"
+    return f"the adapter for `PeftModel.from_pretrained({bundle.model.backbone.plainly}, folder)`"

@@ -1,4 +1,4 @@
-"""The script that goes with an exported encoder whose family has no stock class that pools by mean."""
+"""The script that goes with an exported encoder whose family has no stock class that pools as it does."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ head = load_file(here / "head.safetensors")
 def pooled(*texts):
     batch = tokenizer(*texts, padding=True, truncation=True, max_length=settings["max_length"], return_tensors="pt")
     inputs = {name: batch[name] for name in settings["inputs"]}
-    mask = inputs["attention_mask"].unsqueeze(-1).float()
-    vectors = (model(**inputs).last_hidden_state * mask).sum(1) / mask.sum(1)
+    tokens = model(**inputs).last_hidden_state
+    $pool
     return torch.nn.functional.normalize(vectors, dim=-1) if settings["unit"] else vectors
 
 @torch.inference_mode()
@@ -37,6 +37,11 @@ if __name__ == "__main__":
             given = above if settings["multi_label"] else [int(row.argmax())]
             print(json.dumps([settings["labels"][index] for index in given], ensure_ascii=False))
 ''')
+POOLS = {
+    "mean": """mask = inputs["attention_mask"].unsqueeze(-1).float()
+    vectors = (tokens * mask).sum(1) / mask.sum(1)""",
+    "last": 'vectors = tokens[torch.arange(len(tokens)), inputs["attention_mask"].sum(1) - 1]',
+}
 TEXT = {"what": "texts", "row": 'line.rstrip("\\n")', "features": "features = pooled(rows)"}
 PAIR = {"what": "pairs of texts (JSON lines with text and text_pair)", "row": "json.loads(line)"}
 TOGETHER = 'features = pooled([row["text"] for row in rows], [row["text_pair"] for row in rows])'
@@ -44,19 +49,21 @@ APART = """first, second = pooled([row["text"] for row in rows]), pooled([row["t
     features = torch.cat([first, second, (first - second).abs(), first * second], dim=-1)"""
 
 
-def script(texts: int, pieces: int) -> str:
+def script(texts: int, pieces: int, pooling: str) -> str:
     """The script's text.
 
     Args:
         texts: Texts a row has, one or two.
         pieces: Sequences that are read of a row; as many as texts where each is read on its own.
+        pooling: How tokens become one vector, `mean` or `last`.
 
     Returns:
         Python that imports only torch, transformers and safetensors.
     """
+    pool = POOLS[pooling]
     if texts == 1:
-        return SCRIPT.substitute(TEXT)
-    return SCRIPT.substitute(PAIR, features=TOGETHER if pieces == 1 else APART)
+        return SCRIPT.substitute(TEXT, pool=pool)
+    return SCRIPT.substitute(PAIR, pool=pool, features=TOGETHER if pieces == 1 else APART)
 
 
 def needed(texts: int, pieces: int, typed: bool) -> list[str]:

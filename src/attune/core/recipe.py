@@ -407,7 +407,7 @@ def key_rows(model: type[BaseModel]) -> list[dict[str, str]]:
             {
                 "key": key,
                 "type": kind,
-                "default": repr(info.get_default(call_default_factory=True)),
+                "default": "required" if info.is_required() else repr(info.get_default(call_default_factory=True)),
                 "description": " ".join((info.description or "").split()),
             }
         )

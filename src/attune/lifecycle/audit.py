@@ -56,7 +56,8 @@ def audited(recipe: Recipe, root: Path, *, sample: int = 20_000) -> Generator[Au
             lengths = iter(len(row) for row in reader.encode(flat, max_length=2 * LONGEST_COUNTED).ids)
             return [max(next(lengths) for _ in row) for row in inputs]
 
-        embed = embedder(files) if len(form.texts) == 1 else pair_embedder(embedder(files))
+        embed = embedder(files, family.family)
+        embed = embed if len(form.texts) == 1 else pair_embedder(embed)
         counted = None if form.also or not asked.cuts else token_counts
         found = audit(
             splits, recipe.data, embed=embed, token_counts=counted,

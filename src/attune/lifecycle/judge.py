@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from attune.backbones.checkpoints import Checkpoint
-from attune.backbones.text import Text, TextOptions
+from attune.backbones.registry import BACKBONES
 from attune.core.packing import pieces_of
 from attune.core.records import Answers, Input, Prediction, Scores
 from attune.core.texts import parts, rows_of
@@ -88,10 +88,11 @@ def as_batch(outputs: Sequence[NDArray[np.float32]], ids: Sequence[NDArray[np.in
     return torch.from_numpy(padded)
 
 
-def embedder(checkpoint: Checkpoint) -> Embed:
-    """The untuned backbone as a function from texts to mean-pooled vectors of length one."""
-    options = TextOptions.model_validate({"name": checkpoint.name, "pooling": "mean", "max_length": 256})
-    backbone = Text(checkpoint, options).eval()
+def embedder(checkpoint: Checkpoint, family: str) -> Embed:
+    """The untuned backbone of a family as a function from texts to mean-pooled vectors of length one."""
+    kind: Any = BACKBONES.get(family)
+    options = kind.Options.model_validate({"name": checkpoint.name, "pooling": "mean", "max_length": 256})
+    backbone = kind(checkpoint, options).eval()
 
     @torch.inference_mode()
     def embed(rows: list[str]) -> NDArray[np.float32]:

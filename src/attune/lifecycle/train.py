@@ -204,7 +204,8 @@ class Run:
         judged = judge.judge(model, table, known_as(self.recipe, model))
         options = self.recipe.evaluation
         wanted, left_out = judge.baselines_for(options.baselines, model.task)
-        embed = judge.embedder(model.backbone.checkpoint) if "zero_shot" in wanted else None
+        family = self.recipe.backbone.family  # pyright: ignore[reportAttributeAccessIssue] every family has it
+        embed = judge.embedder(model.backbone.checkpoint, family) if "zero_shot" in wanted else None
         others = list(judge.beside(wanted, model, splits.train, judged, embed, options.seed))
         notices = [*self.notices, *left_out]
         if kind == "validation":

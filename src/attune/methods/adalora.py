@@ -15,6 +15,7 @@ from attune.core.files import read_json
 from attune.core.recipe import Options
 from attune.methods import peft_layout as layout
 from attune.methods.base import Method, Tunable
+from attune.methods.maps import within
 
 
 class AdaLoraOptions(Options):
@@ -80,7 +81,7 @@ class AdaLora(Method):
             deltaT=self.options.interval,
             orth_reg_weight=self.options.orthogonal,
             total_step=1,
-            target_modules=layout.pattern(backbone, layout.linear_maps(backbone, self.options.targets)),
+            target_modules=layout.pattern(backbone, within(backbone, self.options.targets)),
             bias="none",
         )
         layout.wrap(backbone, config)

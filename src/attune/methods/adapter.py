@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from attune.core.recipe import Options
 from attune.errors import UnsupportedError
 from attune.methods.base import WEIGHTS, Layered, Method, Tunable, freeze, moved, restore
+from attune.methods.maps import layers, sizes
 from attune.methods.sublayers import Sublayers, find
 
 ADAPTERS = "adapters"
@@ -66,11 +67,11 @@ class Bottleneck(nn.Module):
         """What is added, `(B, T, D)` like the features."""
         return self.scale * self.up(self.activation(self.down(features)))
 
-    def after(self, last: nn.Linear) -> None:
+    def after(self, last: nn.Module) -> None:
         """Joins it after a sub-layer: it reads what the sub-layer's last map gives."""
         last.register_forward_hook(self._add_own)
 
-    def beside(self, first: nn.Linear, last: nn.Linear) -> None:
+    def beside(self, first: nn.Module, last: nn.Module) -> None:
         """Joins it beside a sub-layer: it reads what the first map reads, and adds to what the last map gives."""
         first.register_forward_pre_hook(self._keep)
         last.register_forward_hook(self._add_kept)
@@ -142,24 +143,24 @@ class Adapter(Method):
         """Inserts the adapters; nothing else moves but what is fresh."""
         places = self._places(backbone)
         freeze(backbone)
-        stack = backbone.network.get_submodule(backbone.layers_path)
-        for index in range(self.frozen_below(backbone), backbone.layers_count):
-            stack[index].add_module(ADAPTERS, self._inserted(places[index]))
+        below = self.frozen_below(backbone)
+        for (_, layer), place in list(zip(layers(backbone), places, strict=True))[below:]:
+            layer.add_module(ADAPTERS, self._inserted(place))
 
     def save(self, backbone: Tunable, folder: Path, published: str) -> None:
         """Writes the adapters, named by layer (`adapters.0.attention.down.weight`), and what is fresh."""
         del published
-        path = re.escape(backbone.layers_path)
-        tensors = {
-            re.sub(rf"^{path}\.(\d+)\.{ADAPTERS}\.", rf"{ADAPTERS}.\1.", name): value
-            for name, value in moved(backbone).items()
-        }
+        tensors = moved(backbone)
+        for index, (path, _) in enumerate(layers(backbone)):
+            own, short = f"{path}.{ADAPTERS}.", f"{ADAPTERS}.{index}."
+            tensors = {name.replace(own, short) if name.startswith(own) else name: tensors[name] for name in tensors}
         save_file(tensors, folder / WEIGHTS)
 
     def load(self, backbone: Tunable, folder: Path) -> None:
         """Restores what `save` wrote."""
+        paths = [path for path, _ in layers(backbone)]
         tensors = {
-            re.sub(rf"^{ADAPTERS}\.(\d+)\.", rf"{backbone.layers_path}.\1.{ADAPTERS}.", name): value
+            re.sub(rf"^{ADAPTERS}\.(\d+)\.", lambda found: f"{paths[int(found[1])]}.{ADAPTERS}.", name): value
             for name, value in load_file(folder / WEIGHTS).items()
         }
         restore(backbone, tensors, str(folder / WEIGHTS))
@@ -169,19 +170,19 @@ class Adapter(Method):
         if self.options.style == "houlsby" and any(place.attention is None for place in places):
             raise UnsupportedError(
                 f"no attention that ends with a linear map in the layers of {type(backbone.network).__name__}",
-                where=backbone.layers_path,
+                where=", ".join(stack.path for stack in backbone.stacks),
                 remedy='use style = "pfeiffer" or "parallel", which need the feed-forward only',
             )
         return places
 
     def _inserted(self, place: Sublayers) -> nn.ModuleDict:
-        made = {"feed_forward": self._bottleneck(place.narrow.out_features)}
+        made = {"feed_forward": self._bottleneck(sizes(place.narrow)[1])}
         if self.options.style == "parallel":
             made["feed_forward"].beside(place.wide, place.narrow)
         else:
             made["feed_forward"].after(place.narrow)
         if self.options.style == "houlsby" and place.attention is not None:
-            made["attention"] = self._bottleneck(place.attention.out_features)
+            made["attention"] = self._bottleneck(sizes(place.attention)[1])
             made["attention"].after(place.attention)
         return nn.ModuleDict(made)
 

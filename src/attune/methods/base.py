@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -18,17 +18,41 @@ from attune.errors import BundleError, CannotMerge
 WEIGHTS = "weights.safetensors"
 
 
+class Stacked(Protocol):
+    """Layers that are run one after the other."""
+
+    @property
+    def path(self) -> str:
+        """Module path."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """Layers."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Features of a token between two layers."""
+        ...
+
+    @property
+    def keys(self) -> int:
+        """Features of a token's keys in attention, all heads together."""
+        ...
+
+
 class Layered(Protocol):
     """A network with stacked layers; its weights need not be there."""
 
     @property
     def network(self) -> Any:
-        """The encoder; its config names `hidden_size`."""
+        """The network."""
         ...
 
     @property
-    def layers_path(self) -> str:
-        """Module path of the stack."""
+    def stacks(self) -> Sequence[Stacked]:
+        """Its layers, in the order in which they are run: one stack, or an encoder's and a decoder's."""
         ...
 
 
@@ -36,8 +60,6 @@ class Tunable(Protocol):
     """What a method sees of a backbone."""
 
     network: Any
-    layers_path: str
-    layers_count: int
     fresh: frozenset[str]
     width: int
     tokenizer: Any
@@ -45,6 +67,26 @@ class Tunable(Protocol):
     """Positions that virtual tokens take, and the text can no longer have."""
     kernels: dict[str, str]
     """Attention kernels that stand in for others, by the name of those."""
+
+    @property
+    def stacks(self) -> Sequence[Stacked]:
+        """The layers, in the order in which they are run."""
+        ...
+
+    @property
+    def layers_count(self) -> int:
+        """Layers of all stacks."""
+        ...
+
+    @property
+    def reader(self) -> Any:
+        """The module that reads a text and gives its last hidden states."""
+        ...
+
+    @property
+    def onward(self) -> bool:
+        """Whether a token sees only itself and the tokens before it."""
+        ...
 
     def attend(self, kernel: str) -> None:
         """Switches the attention kernel."""

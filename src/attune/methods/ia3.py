@@ -12,6 +12,7 @@ from attune.core.recipe import Options
 from attune.errors import UnsupportedError
 from attune.methods import peft_layout as layout
 from attune.methods.base import Method, Tunable
+from attune.methods.maps import within
 
 KEYS_AND_VALUES = re.compile(r"(^|_)(k|key|v|value)(_|$)|qkv|c_attn|in_proj", re.IGNORECASE)
 """Attention's maps to keys and to values, by the last part of their name; or the one map that makes them all."""
@@ -41,8 +42,8 @@ class Ia3(Method):
         """Wraps the network in a `PeftModel`."""
         scaled, read = factors(backbone)
         config = IA3Config(
-            target_modules=layout.pattern(backbone, [*scaled, read]),
-            feedforward_modules=layout.pattern(backbone, [read]),
+            target_modules=layout.pattern(backbone, [[*own, last] for own, last in zip(scaled, read, strict=True)]),
+            feedforward_modules=layout.pattern(backbone, [[last] for last in read]),
         )
         layout.wrap(backbone, config)
 
@@ -59,26 +60,31 @@ class Ia3(Method):
         layout.load(backbone, folder)
 
 
-def factors(backbone: Tunable) -> tuple[list[str], str]:
+def factors(backbone: Tunable) -> tuple[list[list[str]], list[str]]:
     """Where the factors go.
 
     Args:
         backbone: For the linear maps of its layers.
 
     Returns:
-        The maps whose output is scaled (keys and values), and the one whose input is: the last outside of attention.
+        For each stack the maps whose output is scaled (keys and values), and the one whose input is: the last outside
+        of attention.
 
     Raises:
         UnsupportedError: The layers have no such maps.
     """
-    attention = layout.linear_maps(backbone, "attention")
-    scaled = [name for name in attention if KEYS_AND_VALUES.search(name.rsplit(".", 1)[-1])]
-    outside = [name for name in layout.linear_maps(backbone) if name not in attention]
-    if not scaled or not outside:
-        raise UnsupportedError(
-            f"its layers' linear maps are {', '.join(layout.linear_maps(backbone))}",
-            where="[method] ia3",
-            expected="maps to keys and values by their usual names, and a feed-forward part",
-            remedy="use lora, which needs no names",
-        )
-    return scaled, outside[-1]
+    scaled: list[list[str]] = []
+    read: list[str] = []
+    for every, attention in zip(within(backbone), within(backbone, "attention"), strict=True):
+        own = [name for name in attention if KEYS_AND_VALUES.search(name.rsplit(".", 1)[-1])]
+        outside = [name for name in every if name not in attention]
+        if not own or not outside:
+            raise UnsupportedError(
+                f"its layers' linear maps are {', '.join(every)}",
+                where="[method] ia3",
+                expected="maps to keys and values by their usual names, and a feed-forward part",
+                remedy="use lora, which needs no names",
+            )
+        scaled.append(own)
+        read.append(outside[-1])
+    return scaled, read

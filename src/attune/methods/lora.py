@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -12,11 +12,13 @@ from peft import LoraConfig
 from pydantic import Field
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers.pytorch_utils import Conv1D
 
 from attune.core.recipe import Options
 from attune.methods import peft_layout as layout
-from attune.methods.base import Method, Tunable
+from attune.methods.base import Layered, Method, Tunable
 from attune.methods.lora_sum import DOWN, UP, add_up
+from attune.methods.maps import within
 
 
 class LoraOptions(Options):
@@ -68,13 +70,30 @@ class Lora(Method):
         del layers
         return layout.too_wide("lora", "rank", self.options.rank, width)
 
+    def no_place(self, outline: Callable[[], Layered]) -> str:
+        """Refuses a start that peft computes of no weight kept the other way round."""
+        if self.options.init != "olora":
+            return ""
+        turned = [
+            name
+            for own in within(outline(), self.options.targets)
+            for name, module in own.items()
+            if isinstance(module, Conv1D)
+        ]
+        if not turned:
+            return ""
+        return (
+            f'lora with init = "olora" reads weights with outputs before inputs, and those of {", ".join(turned)} are '
+            'the other way round; use init = "zero" or "pissa"'
+        )
+
     def apply(self, backbone: Tunable) -> None:
         """Wraps the network in a `PeftModel`."""
         config = LoraConfig(
             r=self.options.rank,
             lora_alpha=self.options.alpha,  # pyright: ignore[reportArgumentType] peft annotates int and computes with floats
             lora_dropout=self.options.dropout,
-            target_modules=layout.pattern(backbone, layout.linear_maps(backbone, self.options.targets)),
+            target_modules=layout.pattern(backbone, within(backbone, self.options.targets)),
             bias="none",
             use_rslora=self.options.rslora,
             use_dora=self.options.dora,
@@ -144,7 +163,8 @@ class Lora(Method):
             change = self.started[up] @ self.started[down] - started[up] @ started[down]
             weight = module.base_layer.weight
             with torch.no_grad():
-                weight.add_((module.scaling[layout.ADAPTER] * change).to(weight.device))
+                added = (module.scaling[layout.ADAPTER] * change).to(weight.device)
+                weight.add_(added.T if module.fan_in_fan_out else added)
         self.started = started
 
 

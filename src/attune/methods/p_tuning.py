@@ -9,11 +9,11 @@ from pydantic import Field
 
 from attune.core.recipe import Options
 from attune.methods.base import Method, Tunable
-from attune.methods.virtual import NO_WEIGHTS, read_behind
+from attune.methods.virtual import NO_WEIGHTS, read_with
 
 
 class PTuningOptions(Options):
-    """Virtual tokens behind every text, made by a small network."""
+    """Virtual tokens with every text, made by a small network."""
 
     name: Literal["p_tuning"] = "p_tuning"
     tokens: int = Field(20, ge=1)
@@ -38,11 +38,11 @@ class PTuning(Method):
         return self.options.tokens
 
     def apply(self, backbone: Tunable) -> None:
-        """Puts the virtual tokens behind every text."""
+        """Puts the virtual tokens with every text."""
         config = PromptEncoderConfig(
             num_virtual_tokens=self.options.tokens,
             num_transformer_submodules=1,
-            token_dim=backbone.network.get_input_embeddings().embedding_dim,
+            token_dim=backbone.reader.get_input_embeddings().embedding_dim,
             encoder_hidden_size=self.options.hidden,
         )
-        read_behind(backbone, PromptEncoder(config), self.options.tokens)
+        read_with(backbone, PromptEncoder(config), self.options.tokens)

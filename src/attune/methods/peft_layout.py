@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from peft import PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from attune.errors import BundleError
 from attune.methods.base import Tunable, moved, restore, sort_json
@@ -32,6 +32,8 @@ def wrap(backbone: Tunable, config: PeftConfig) -> None:
     fresh = backbone.fresh
     with warnings.catch_warnings():  # transformers warns of a name of its own that peft still reads
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        # peft sees for itself which way round a weight is, and says so
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to", UserWarning)
         backbone.network = get_peft_model(backbone.network, config)
     for name, parameter in backbone.network.named_parameters():
         if plain(name) in fresh:
@@ -95,33 +97,21 @@ def plain(name: str) -> str:
     return name.removeprefix("base_model.model.").replace(".base_layer.", ".")
 
 
-def linear_maps(backbone: Tunable, which: str = "all") -> list[str]:
-    """The linear maps of a layer, in the network's order.
-
-    Args:
-        backbone: For the path of its layers.
-        which: `all` or `attention`.
-
-    Returns:
-        Their names within a layer, each once.
-    """
-    stack = backbone.network.get_submodule(backbone.layers_path)
-    names = [name.split(".", 1)[1] for name, module in stack.named_modules() if isinstance(module, nn.Linear)]
-    return [name for name in dict.fromkeys(names) if which == "all" or "att" in name.lower()]
-
-
-def pattern(backbone: Tunable, names: Collection[str]) -> str:
+def pattern(backbone: Tunable, names: Sequence[Collection[str]]) -> str:
     """A pattern for some modules of every layer.
 
     Args:
-        backbone: For the path of its layers.
-        names: Names within a layer.
+        backbone: For the paths of its stacks.
+        names: Of every stack the names within a layer.
 
     Returns:
         A regular expression that PEFT matches against module names.
     """
-    listed = "|".join(re.escape(name) for name in sorted(names))
-    return rf"(.*\.)?{re.escape(backbone.layers_path)}\.\d+\.({listed})"
+    each = [
+        rf"{re.escape(stack.path)}\.\d+\.({'|'.join(re.escape(name) for name in sorted(own))})"
+        for stack, own in zip(backbone.stacks, names, strict=True)
+    ]
+    return rf"(.*\.)?{each[0]}" if len(each) == 1 else rf"(.*\.)?({'|'.join(each)})"
 
 
 def too_wide(method: str, option: str, rank: int, width: int) -> str:

@@ -15,7 +15,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from attune.core.recipe import Options
 from attune.methods.base import Method, Tunable
-from attune.methods.virtual import install
+from attune.methods.virtual import Virtual, install
+
+Arguments = tuple[Any, ...]
 
 START = 0.02
 """Standard deviation of keys and values at the start, where no network makes them."""
@@ -46,7 +48,7 @@ class Prefix(Method):
         count, layers = self.options.tokens, backbone.layers_count
         config = PrefixTuningConfig(
             num_virtual_tokens=count,
-            token_dim=key_width(backbone.network.config),
+            token_dim=backbone.stacks[0].keys,
             num_layers=layers,
             encoder_hidden_size=self.options.hidden,
             prefix_projection=self.options.hidden > 0,
@@ -54,35 +56,40 @@ class Prefix(Method):
         encoder = PrefixEncoder(config)
         if not self.options.hidden:
             nn.init.normal_(encoder.embedding.weight, std=START)
-        base = install(backbone, encoder, count)
-        base.register_forward_pre_hook(partial(make, layers), with_kwargs=True)
-        for index, layer in enumerate(backbone.network.get_submodule(backbone.layers_path)):
-            layer.register_forward_pre_hook(partial(choose, index), with_kwargs=True)
+        virtual = install(backbone, encoder, count)
+        below = 0
+        for stack in backbone.stacks:
+            runs = backbone.network.get_submodule(stack.path.rpartition(".")[0])
+            own = slice(below, below + stack.count)
+            runs.register_forward_pre_hook(partial(make, virtual, layers, own), with_kwargs=True)
+            for index, layer in enumerate(backbone.network.get_submodule(stack.path)):
+                onward = any(getattr(part, "is_causal", False) for part in layer.modules())
+                layer.register_forward_pre_hook(partial(choose, index, onward), with_kwargs=True)
+            below += stack.count
         backbone.kernels = register()
         backbone.attend("sdpa")
 
 
-def key_width(config: Any) -> int:
-    """Features of a token's keys, all heads together."""
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    return heads * (getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
-
-
 def make(
-    layers: int, network: Any, arguments: tuple[Any, ...], keywords: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Makes `(L, 2, N, D)` keys and values and hands them on to the layers; a forward pre-hook."""
-    rows: Tensor = network.virtual()
+    virtual: Virtual, layers: int, own: slice, runs: nn.Module, arguments: Arguments, keywords: Mapping[str, Any]
+) -> tuple[Arguments, dict[str, Any]]:
+    """Makes keys and values `(L, 2, N, D)` and hands a stack its own of them; a forward pre-hook."""
+    del runs
+    rows: Tensor = virtual()
     prefix = rows.view(len(rows), layers, 2, -1).permute(1, 2, 0, 3)
-    return arguments, {**keywords, "prefix": prefix}
+    return arguments, {**keywords, "prefix": prefix[own]}
 
 
 def choose(
-    index: int, layer: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Leaves a layer its own keys and values `(2, N, D)`; a forward pre-hook."""
+    index: int, onward: bool, layer: nn.Module, arguments: Arguments, keywords: Mapping[str, Any]
+) -> tuple[Arguments, dict[str, Any]]:
+    """Leaves a layer its own keys and values `(2, N, D)`; a forward pre-hook.
+
+    With them goes whether the layer has attention that looks only back: a decoder's attention to what it reads has
+    another object than its own text, and gets no prefix.
+    """
     del layer
-    return arguments, {**keywords, "prefix": keywords["prefix"][index]}
+    return arguments, {**keywords, "prefix": (keywords["prefix"][index], onward)}
 
 
 def register() -> dict[str, str]:
@@ -94,8 +101,13 @@ def register() -> dict[str, str]:
     names = {kernel: f"attune_prefix_{kernel}" for kernel in ("sdpa", "eager")}
     for kernel, name in names.items():
         AttentionInterface.register(name, partial(attend, kernel))
-        AttentionMaskInterface.register(name, AttentionMaskInterface()[kernel])
+        AttentionMaskInterface.register(name, partial(written_out, AttentionMaskInterface()[kernel]))
     return names
+
+
+def written_out(mask: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """A mask as transformers makes it, never left out as one that a kernel knows by itself, without the prefix."""
+    return mask(*arguments, **{**options, "allow_is_causal_skip": False})
 
 
 def attend(
@@ -110,18 +122,27 @@ def attend(
         key: `(B, H, T, F)`, with as many heads as `value` has.
         value: `(B, H, T, F)`.
         mask: `(B, 1, T, T)` bool or additive, or nothing where all tokens see each other.
-        **options: What the kernel takes besides, and `prefix` `(2, N, D)`.
+        **options: What the kernel takes besides, and `prefix`: `(2, N, D)`, and whether only attention that looks back
+            gets it.
 
     Returns:
         Output `(B, T, H, F)`, and weights where the kernel gives them.
     """
-    keys, values = options.pop("prefix")
-    if mask is not None:
-        seen = torch.ones if mask.dtype == torch.bool else torch.zeros
-        mask = torch.cat([seen(*mask.shape[:-1], len(keys), dtype=mask.dtype, device=mask.device), mask], -1)
     own: Callable[..., Any] = vars(sys.modules[type(module).__module__])["eager_attention_forward"]
     inner = own if kernel == "eager" else AttentionInterface()[kernel]
+    (keys, values), onward = options.pop("prefix")
+    if onward and not getattr(module, "is_causal", False):
+        return inner(module, query, key, value, mask, **options)
+    if mask is not None:
+        mask = widened(mask, len(keys), seen=mask.dtype == torch.bool)
+    if options.get("position_bias") is not None:
+        options["position_bias"] = widened(options["position_bias"], len(keys), seen=False)
     return inner(module, query, before(keys, key), before(values, value), mask, **options)
+
+
+def widened(mask: Tensor, count: int, *, seen: bool) -> Tensor:
+    """A mask or a bias `(B, H, T, S)` with as many columns before it as the prefix has rows, all ones or all zeros."""
+    return torch.cat([mask.new_full((*mask.shape[:-1], count), seen), mask], -1)
 
 
 def before(rows: Tensor, real: Tensor) -> Tensor:

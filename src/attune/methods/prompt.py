@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from attune.core.recipe import Options
 from attune.errors import RecipeError
 from attune.methods.base import Method, Tunable
-from attune.methods.virtual import NO_WEIGHTS, read_behind
+from attune.methods.virtual import NO_WEIGHTS, read_with, word_vectors
 
 
 class PromptOptions(Options):
-    """Virtual tokens behind every text, learned directly."""
+    """Virtual tokens with every text, learned directly."""
 
     name: Literal["prompt"] = "prompt"
     tokens: int = Field(20, ge=1)
@@ -29,7 +29,7 @@ class Prompt(Method):
 
     Options: ClassVar[type[Options]] = PromptOptions
     needs: ClassVar[frozenset[str]] = frozenset({"inputs_embeds"})
-    summary: ClassVar[str] = "a few virtual tokens read behind every text; the smallest bundles, and slow to learn"
+    summary: ClassVar[str] = "a few virtual tokens read with every text; the smallest bundles, and slow to learn"
     cannot_merge: ClassVar[str] = NO_WEIGHTS
     rate: ClassVar[float] = 1e-2
     head_rate: ClassVar[float] = 1e-3
@@ -40,12 +40,11 @@ class Prompt(Method):
         return self.options.tokens
 
     def apply(self, backbone: Tunable) -> None:
-        """Puts the virtual tokens behind every text, begun as word vectors."""
-        words: nn.Embedding = backbone.network.get_input_embeddings()
+        """Puts the virtual tokens with every text, begun as word vectors."""
         count = self.options.tokens
         with torch.no_grad():
-            begun = words(begin(backbone, self.options.init_text, count)).clone()
-        read_behind(backbone, nn.Embedding.from_pretrained(begun, freeze=False), count)
+            begun = word_vectors(backbone.reader, begin(backbone, self.options.init_text, count)).clone()
+        read_with(backbone, nn.Embedding.from_pretrained(begun, freeze=False), count)
 
 
 def begin(backbone: Tunable, text: str, count: int) -> Tensor:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig
 
 from attune.backbones.checkpoints import Checkpoint, fetch
+from attune.backbones.family import FEWEST
+from attune.backbones.networks import SAFE, reads_pairs
 from attune.backbones.registry import BACKBONES
-from attune.backbones.text import FEWEST, SAFE, outline, positions, reads_pairs
 from attune.core.encoding import Encoding
 from attune.core.packing import pieces_of
 from attune.core.recipe import Axes, Recipe
@@ -152,11 +153,11 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             expected=f"{options.sha256}, as in the recipe",
             remedy="use the checkpoint the recipe was resolved with, or delete backbone.sha256",
         )
-    if options.pooling != "mean" and task.features == "tokens":
+    if task.features == "tokens" and options.pooling != type(options).model_fields["pooling"].default:
         raise RecipeError(
             f"pooling {options.pooling!r} says how tokens become one vector, and the task {cell.task} reads each token",
             where="backbone.pooling",
-            remedy='leave it out, or set backbone.pooling = "mean"',
+            remedy="leave it out",
         )
     if task.paired and not reads_pairs(checkpoint.folder):
         raise UnsupportedError(
@@ -164,22 +165,36 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             expected="a tokenizer whose post-processor has a template for pairs",
             remedy="set task.encoder = \"bi\", or use another backbone",
         )  # fmt: skip
-    config = config_of(checkpoint)
+    family: Any = BACKBONES.get(cell.family)
+    needs = needed(cell)
+    config = config_of(checkpoint, family)
     method: Any = METHODS.get(cell.method)(recipe.method)
     reason = (
         missing_here(cell, checkpoint.name, config)
-        or method.why_not(*dimensions(config))
-        or too_long(method, config)
-        or method.no_place(partial(outline, config))
+        or method.why_not(*family.dimensions(config, needs))
+        or too_long(method, family.positions(config))
+        or method.no_place(partial(family.outline, config, needs))
     )
     if reason:
         raise UnsupportedError(reason, where=f"[method] {cell.method} on {options.name}", remedy="change [method]")
     return checkpoint
 
 
+def needed(cell: Cell) -> frozenset[str]:
+    """What task, head, method and objective need of a backbone."""
+    registries = ((TASKS, cell.task), (HEADS, cell.head), (METHODS, cell.method), (OBJECTIVES, cell.objective))
+    return frozenset[str]().union(*(registry.get(name).needs for registry, name in registries))
+
+
 def missing_here(cell: Cell, name: str, config: Any) -> str:
-    """What a method needs, its family provides and this checkpoint's network does not; empty where nothing is."""
-    lacks = BACKBONES.get(cell.family).lacks(config)
+    """What is needed, the family provides and this checkpoint's network does not; empty where nothing is."""
+    needs = needed(cell)
+    lacks = BACKBONES.get(cell.family).lacks(config, needs)
+    if silent := sorted((needs - METHODS.get(cell.method).needs) & lacks):
+        return (
+            f"task {cell.task} with head {cell.head} needs {', '.join(silent)}, which the {config.model_type} network "
+            f"of {name} does not provide, by the class it was saved from; use a checkpoint with its language head"
+        )
     missing = sorted(METHODS.get(cell.method).needs & lacks)
     if not missing:
         return ""
@@ -190,9 +205,9 @@ def missing_here(cell: Cell, name: str, config: Any) -> str:
     )
 
 
-def too_long(method: Any, config: Any) -> str:
-    """Why a method's virtual tokens leave a checkpoint no positions for text; empty where they leave enough."""
-    there, taken = positions(config), method.positions
+def too_long(method: Any, there: int) -> str:
+    """Why a method's virtual tokens leave too few of the positions there are for text; empty where they do not."""
+    taken = method.positions
     if there - taken >= FEWEST or not taken:
         return ""
     return (
@@ -201,11 +216,12 @@ def too_long(method: Any, config: Any) -> str:
     )
 
 
-def config_of(checkpoint: Checkpoint) -> Any:
+def config_of(checkpoint: Checkpoint, family: Any) -> Any:
     """The config of a checkpoint, with its layers and width known.
 
     Args:
         checkpoint: Found and verified.
+        family: The backbone family it should be of.
 
     Returns:
         What transformers reads.
@@ -215,20 +231,15 @@ def config_of(checkpoint: Checkpoint) -> Any:
     """
     try:
         config = AutoConfig.from_pretrained(checkpoint.folder, **SAFE)
-        dimensions(config)
+        family.dimensions(config)
         return config
     except (OSError, ValueError, AttributeError, KeyError) as error:
         raise BackboneError(
             f"its config cannot be read: {error}",
             where=str(checkpoint.folder),
-            expected="config.json of a text encoder that transformers knows",
+            expected=f"config.json of {family.kind} that transformers knows",
             remedy="check the folder with `transformers.AutoConfig.from_pretrained`",
         ) from None
-
-
-def dimensions(config: Any) -> tuple[int, int]:
-    """Layers and width that a config tells."""
-    return int(config.num_hidden_layers), int(config.hidden_size)
 
 
 class Model(nn.Module):
@@ -415,7 +426,9 @@ def assemble(
     """
     torch.manual_seed(recipe.training.seed)
     cell = cell_of(recipe)
-    backbone = BACKBONES.get(cell.family)(checkpoint, recipe.backbone, dropout=dropout, config_folder=config_folder)
+    backbone = BACKBONES.get(cell.family)(
+        checkpoint, recipe.backbone, dropout=dropout, config_folder=config_folder, needs=needed(cell)
+    )
     method = METHODS.get(cell.method)(recipe.method)
     torch.manual_seed(recipe.training.seed)
     method.apply(backbone)

@@ -28,6 +28,7 @@ from attune.tasks.common.labelled import Labels
 CONFIG_FILES = (
     "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model",
+    "source.spm", "target.spm", "target_vocab.json", "chat_template.jinja", "generation_config.json",
 )  # fmt: skip
 MADE_WITH = ("attune", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "scikit-learn")
 STREAM = 256

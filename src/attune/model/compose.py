@@ -18,7 +18,7 @@ from attune.errors import BundleError, RecipeError, UnsupportedError
 from attune.methods.registry import METHODS
 from attune.model import manifest as manifests
 from attune.model import witness
-from attune.model.assemble import AXES, Model, assemble, config_of, dimensions
+from attune.model.assemble import AXES, Model, assemble, cell_of, config_of
 from attune.model.bundle import Bundle, find_backbone, load, pack
 from attune.model.manifest import Manifest
 from attune.tasks.common.labelled import Labels
@@ -177,7 +177,8 @@ def summed(parents: Sequence[Parent], root: Path) -> tuple[Model, Recipe]:
         options = method.summed(parts, [one.share for one in parents], folder)
         longest = max(one.recipe.backbone.max_length for one in parents)  # pyright: ignore[reportAttributeAccessIssue]
         recipe = first.recipe.having("method", **options).having("backbone", max_length=longest)
-        if reason := method(recipe.method).why_not(*dimensions(config_of(checkpoint))):
+        family: Any = AXES["backbone"].get(cell_of(recipe).family)
+        if reason := method(recipe.method).why_not(*family.dimensions(config_of(checkpoint, family))):
             raise UnsupportedError(reason, where=str(first.folder), remedy="compose fewer bundles, or of lower ranks")
         counts = zip(*(one.manifest.label_counts for one in parents), strict=True)
         labels = Labels(tuple(first.manifest.labels), tuple(map(sum, counts)))

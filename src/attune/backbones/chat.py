@@ -1,0 +1,153 @@
+"""Conversations as token ids, with the tokens that the assistant says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jinja2 import TemplateError
+from numpy.typing import NDArray
+
+from attune.errors import DataError
+
+ROLES = ("system", "user", "assistant")
+MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
+"""How a template says itself what the assistant says."""
+Message = Mapping[str, str]
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Chat:
+    """A conversation as a causal language model reads it.
+
+    Attributes:
+        ids: `(T,)` int64.
+        spoken: `(T,)` bool: tokens that the assistant says, with the end of its turn.
+    """
+
+    ids: NDArray[np.int64]
+    spoken: NDArray[np.bool_]
+
+
+def render(tokenizer: Any, messages: Sequence[Message], *, answer: bool) -> Chat:
+    """Renders a conversation by the tokenizer's own template, or plainly where it has none.
+
+    Args:
+        tokenizer: A fast one.
+        messages: Mappings with `role` and `content`.
+        answer: Whether the text ends where the assistant's next turn begins.
+
+    Returns:
+        Token ids and mask.
+
+    Raises:
+        DataError: The messages are in a wrong order, or the template has no place for them.
+    """
+    in_order(messages, answer=answer)
+    if MARKED.search(getattr(tokenizer, "chat_template", None) or ""):
+        return marked(tokenizer, messages, answer=answer)
+    text, spans = told_apart(tokenizer, messages, answer=answer)
+    batch = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False)
+    places = np.asarray(batch["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+    spoken = np.zeros(len(places), dtype=np.bool_)
+    for begin, end in spans:
+        spoken |= (places[:, 0] < end) & (places[:, 1] > begin) & (places[:, 0] < places[:, 1])
+    return Chat(np.asarray(batch["input_ids"], dtype=np.int64), spoken)
+
+
+def marked(tokenizer: Any, messages: Sequence[Message], *, answer: bool) -> Chat:
+    """A conversation by a template that marks what the assistant says."""
+    written(tokenizer, messages, answer=answer)
+    batch = tokenizer.apply_chat_template(
+        [dict(turn) for turn in messages], tokenize=True, add_generation_prompt=answer, return_dict=True,
+        return_assistant_tokens_mask=True,
+    )  # fmt: skip
+    spoken = np.asarray(batch["assistant_masks"], dtype=np.bool_)
+    turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    if turns and not spoken.any():
+        raise voiceless(turns[0])
+    return Chat(np.asarray(batch["input_ids"], dtype=np.int64), spoken)
+
+
+def in_order(messages: Sequence[Message], *, answer: bool) -> None:
+    """Refuses a conversation that is none: a system message may come first, then user and assistant take turns."""
+    for index, message in enumerate(messages):
+        role, content = message.get("role"), message.get("content")
+        if role not in ROLES:
+            raise wrong(f"role is {role!r}", index, f"one of {', '.join(ROLES)}")
+        if not isinstance(content, str) or not content.strip():
+            raise wrong(f"the {role} says {content!r}", index, "a text that is not empty")
+    turns = [message["role"] for message in messages]
+    lead = 1 if turns[:1] == ["system"] else 0
+    for index, role in enumerate(turns[lead:], lead):
+        due = ROLES[1 + (index - lead) % 2]
+        if role != due:
+            raise wrong(f"the {role} speaks, and it is the turn of the {due}", index, "turns of user and assistant")
+    if not turns[lead:]:
+        raise wrong("nobody says anything", max(len(turns) - 1, 0), "a message of the user")
+    if answer and turns[-1] != "user":
+        raise wrong("the last word is not the user's", len(turns) - 1, "a message of the user to answer")
+
+
+def wrong(found: str, index: int, expected: str) -> DataError:
+    """What is said of a message."""
+    return DataError(
+        found, where=f"message {index}", expected=expected, remedy="mend the order of the messages in the row"
+    )
+
+
+def voiceless(index: int) -> DataError:
+    """What is said of a template without the assistant role."""
+    return DataError(
+        "the tokenizer's chat template renders nothing of what the assistant says",
+        where=f"message {index}",
+        expected="a template with the assistant role",
+        remedy="use a checkpoint tuned for conversations, or one without a template, which is rendered plainly",
+    )
+
+
+def told_apart(tokenizer: Any, messages: Sequence[Message], *, answer: bool) -> tuple[str, list[Span]]:
+    """The text of a conversation, and where in it the assistant speaks.
+
+    A turn begins where the rendering of what came before it ends, and ends where the rendering with it does.
+    """
+    text = written(tokenizer, messages, answer=answer)
+    spans: list[Span] = []
+    for index in [index for index, message in enumerate(messages) if message["role"] == "assistant"]:
+        before = written(tokenizer, messages[:index], answer=True)
+        after = written(tokenizer, messages[: index + 1], answer=False)
+        if messages[index]["content"].strip() not in after[len(before) :]:
+            raise voiceless(index)
+        if not (text.startswith(after) and after.startswith(before)):
+            raise DataError(
+                "the tokenizer's chat template renders an earlier turn otherwise once others follow it",
+                where=f"message {index}",
+                expected="a template under which a conversation begins as its first turns do",
+                remedy="give each answer as a conversation of its own, or use a template with {% generation %}",
+            )
+        spans.append((len(before), len(after)))
+    return text, spans
+
+
+def written(tokenizer: Any, messages: Sequence[Message], *, answer: bool) -> str:
+    """A conversation as text."""
+    if not getattr(tokenizer, "chat_template", None):
+        end = tokenizer.eos_token or ""
+        turns = [
+            f"{turn['role']}: {turn['content']}{end if turn['role'] == 'assistant' else ''}\n" for turn in messages
+        ]
+        return "".join(turns) + ("assistant: " if answer else "")
+    try:
+        plain = [dict(turn) for turn in messages]
+        return tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=answer)
+    except (TemplateError, ValueError, KeyError) as error:
+        raise DataError(
+            f"the tokenizer's chat template refuses the messages: {error}",
+            where=f"{len(messages)} message(s), the last by the {messages[-1]['role']}",
+            expected="roles and an order that the template knows",
+            remedy="leave out the system message if the template has none, or use another checkpoint",
+        ) from None

@@ -1,0 +1,214 @@
+"""Generation by transformers' own search, made so that a row's text does not depend on the rows beside it."""
+
+from __future__ import annotations
+
+import copy
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import (
+    DynamicCache,
+    EncoderDecoderCache,
+    LogitsProcessor,
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from attune.core.decoding import Decoding
+from attune.core.packing import ids_of
+from attune.errors import DataError
+
+Ids = NDArray[np.int64]
+
+
+class Speaker(Protocol):
+    """What generation needs of a backbone."""
+
+    network: Any
+    tokenizer: Any
+    source: Path
+    onward: ClassVar[bool]
+    """Whether what is generated goes on from what is there."""
+
+    @property
+    def pad(self) -> int:
+        """What fills a row up."""
+        ...
+
+
+class Drawn(LogitsProcessor):
+    """Adds Gumbel noise, after which the largest logit is a draw from the softmax (Gumbel 1954).
+
+    Every sequence has a generator of its own, so that its draws do not depend on what is beside it.
+
+    Args:
+        seeds: One a sequence.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.draws = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Noisy logits.
+
+        Args:
+            input_ids: `(B, T)`; not read.
+            scores: `(B, V)`.
+
+        Returns:
+            `(B, V)`; what could not be drawn before cannot be now.
+        """
+        del input_ids
+        noise = torch.stack([torch.empty(scores.shape[1]).exponential_(generator=draw) for draw in self.draws])
+        return scores - noise.log().to(scores.device)
+
+
+def whole(network: Any) -> Any:
+    """The network below what peft wrapped around it."""
+    return network.get_base_model() if hasattr(network, "get_base_model") else network
+
+
+@torch.inference_mode()
+def generate(speaker: Speaker, rows: Sequence[Ids], how: Decoding, *, at_once: int) -> list[list[Ids]]:
+    """Generates texts from rows.
+
+    Args:
+        speaker: The backbone.
+        rows: Token ids, ragged.
+        how: Search or draw, and its bounds.
+        at_once: Sequences in one batch.
+
+    Returns:
+        Candidates of each row, in the order of the rows.
+    """
+    found: list[list[Ids]] = [[] for _ in rows]
+    times = how.candidates if how.sample else 1
+    asked = [(index, number) for index in range(len(rows)) for number in range(times)]
+    training = speaker.network.training
+    speaker.network.eval()
+    # transformers counts padding before a text among what must not be repeated
+    even = speaker.onward and (how.repetition != 1 or how.no_repeat > 0)
+    for batch in by_length(asked, rows, at_once, even=even):
+        seeds = [seed_of(rows[index], how.seed, number) for index, number in batch]
+        told = one_batch(speaker, [ids_of(rows[index]) for index, _ in batch], how, seeds)
+        for (index, _), texts in zip(batch, told, strict=True):
+            found[index].extend(texts)
+    speaker.network.train(training)
+    return found
+
+
+def fit(rows: Sequence[Ids], room: int, how: Decoding) -> None:
+    """Refuses rows that a network has no positions for.
+
+    Args:
+        rows: Token ids, ragged.
+        room: Tokens that a row may have.
+        how: For the error.
+
+    Raises:
+        DataError: A row is longer, or is empty.
+    """
+    for index, row in enumerate(rows):
+        if not 0 < len(row) <= room:
+            raise DataError(
+                f"a prompt of {len(row)} tokens, from which up to {how.longest} are generated",
+                where=f"row {index}",
+                expected=f"1 to {max(room, 0)} tokens",
+                remedy="shorten the prompt, or generate fewer tokens",
+            )
+
+
+def by_length(
+    asked: list[tuple[int, int]], rows: Sequence[Ids], at_once: int, *, even: bool
+) -> Iterator[list[tuple[int, int]]]:
+    """Groups what is asked so that rows of like length are together, the longest first; `even`: of the same length."""
+    order = sorted(asked, key=lambda each: -len(rows[each[0]]))
+    for _, group in groupby(order, key=lambda each: len(rows[each[0]]) if even else 0):
+        alike = list(group)
+        yield from (alike[at : at + at_once] for at in range(0, len(alike), at_once))
+
+
+def seed_of(row: Ids, seed: int, number: int) -> int:
+    """The seed of one candidate's draws: of its text, the decoding's seed and its number."""
+    return zlib.crc32(row.tobytes() + f"{seed}/{number}".encode())
+
+
+def one_batch(speaker: Speaker, rows: Sequence[Ids], how: Decoding, seeds: Sequence[int]) -> list[list[Ids]]:
+    """Generates from one batch; padded on the left where it goes on from the text, else on the right.
+
+    The cache of a decoder is one that grows: transformers would make one of as many layers as the encoder has.
+    """
+    network = whole(speaker.network)
+    config = settings(speaker, how)
+    longest = max(map(len, rows))
+    ids = np.full((len(rows), longest), config.pad_token_id, dtype=np.int64)
+    mask = np.zeros((len(rows), longest), dtype=np.int64)
+    for index, row in enumerate(rows):
+        place = slice(longest - len(row), None) if speaker.onward else slice(len(row))
+        ids[index, place], mask[index, place] = row, 1
+    device = next(network.parameters()).device
+    found: Tensor = network.generate(
+        input_ids=torch.from_numpy(ids).to(device),
+        attention_mask=torch.from_numpy(mask).to(device),
+        generation_config=config,
+        logits_processor=draws(how, seeds) if how.sample else LogitsProcessorList(),
+        **({} if speaker.onward else {"past_key_values": EncoderDecoderCache(DynamicCache(), DynamicCache())}),
+    )
+    begun = longest if speaker.onward else 1
+    texts = [ended(row, config) for row in found[:, begun:].cpu().numpy().astype(np.int64)]
+    each = len(texts) // len(rows)
+    return [texts[at : at + each] for at in range(0, len(texts), each)]
+
+
+def ended(row: Ids, config: Any) -> Ids:
+    """What was generated before the end token, or before the padding of a text that ended early."""
+    ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    stops = np.flatnonzero(np.isin(row, [end for end in ends if end is not None]))
+    return row[: stops[0]] if len(stops) else row
+
+
+def settings(speaker: Speaker, how: Decoding) -> Any:
+    """The checkpoint's own special tokens, and of everything else what was asked for."""
+    network = whole(speaker.network)
+    config: Any = copy.deepcopy(network.generation_config)
+    if config.eos_token_id is None:
+        config.eos_token_id = speaker.tokenizer.eos_token_id
+    if config.pad_token_id is None:
+        config.pad_token_id = speaker.pad
+    forbidden = phrases(speaker.tokenizer, how.forbidden)
+    config.update(
+        max_new_tokens=how.longest, min_new_tokens=how.shortest or None, max_length=None, min_length=None,
+        num_beams=how.beams, num_return_sequences=1 if how.sample else how.candidates, do_sample=False,
+        temperature=1.0, top_k=0, top_p=1.0, repetition_penalty=how.repetition, no_repeat_ngram_size=how.no_repeat,
+        length_penalty=how.length, early_stopping=False, use_cache=True,
+        bad_words_ids=[*(config.bad_words_ids or []), *forbidden] or None,
+    )  # fmt: skip
+    return config
+
+
+def phrases(tokenizer: Any, forbidden: Sequence[str]) -> list[list[int]]:
+    """Token ids of phrases, at the beginning of a text and within one."""
+    both = [form for phrase in forbidden for form in (phrase, f" {phrase}")]
+    found = [tokenizer(form, add_special_tokens=False)["input_ids"] for form in both]
+    return [list(ids) for ids in dict.fromkeys(tuple(ids) for ids in found if ids)]
+
+
+def draws(how: Decoding, seeds: Sequence[int]) -> LogitsProcessorList:
+    """What makes the largest logit a draw."""
+    steps: list[Any] = []
+    if how.temperature != 1:
+        steps.append(TemperatureLogitsWarper(how.temperature))
+    if how.top_k:
+        steps.append(TopKLogitsWarper(how.top_k))
+    if how.top_p < 1:
+        steps.append(TopPLogitsWarper(how.top_p))
+    return LogitsProcessorList([*steps, Drawn(seeds)])

@@ -1,0 +1,94 @@
+"""Conversations: what is read, what of it the assistant says, and what is refused."""
+
+import pytest
+
+from attune.errors import DataError
+
+USER, ANSWER = {"role": "user", "content": "where is my card"}, {"role": "assistant", "content": "it was late"}
+MORE, LAST = {"role": "user", "content": "help me"}, {"role": "assistant", "content": "two"}
+SYSTEM = {"role": "system", "content": "talk"}
+TURNS = [SYSTEM, USER, ANSWER, MORE, LAST]
+PLAIN = "{% for m in messages %}{{ m.role }} : {{ m.content }} [SEP] {% endfor %}"
+OPEN = PLAIN + "{% if add_generation_prompt %}assistant : {% endif %}"
+MARKED = (
+    "{% for m in messages %}{{ m.role }} : {% if m.role == 'assistant' %}{%- generation -%}{{ m.content }} [SEP]"
+    "{%- endgeneration -%}{% else %}{{ m.content }} [SEP]{% endif %} {% endfor %}"
+    "{% if add_generation_prompt %}assistant : {% endif %}"
+)
+NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no system here') }}{% endif %}" + OPEN
+VOICELESS = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }} [SEP] {% endif %}{% endfor %}"
+FORGETS = "{% for m in messages %}{% if m.role == 'user' or loop.last %}{{ m.content }} {% endif %}{% endfor %}"
+VOICELESS_MARKED = VOICELESS + "{% generation %}{% endgeneration %}"
+
+
+@pytest.fixture
+def speaker(made):
+    return made("llama")
+
+
+def said(backbone, chat):
+    return backbone.tokenizer.convert_ids_to_tokens(chat.ids[chat.spoken].tolist())
+
+
+@pytest.mark.parametrize("template", [None, OPEN, MARKED], ids=["none", "told apart", "marked"])
+def test_what_the_assistant_says_is_marked_with_its_end(speaker, template):
+    speaker.tokenizer.chat_template = template
+    chat = speaker.prompt(TURNS)
+    assert said(speaker, chat) == ["it", "was", "late", "[SEP]", "two", "[SEP]"]
+    assert not speaker.prompt([SYSTEM, USER], answer=True).spoken.any()
+
+
+@pytest.mark.parametrize("template", [None, OPEN, MARKED], ids=["none", "told apart", "marked"])
+def test_a_prompt_is_how_the_conversation_with_its_answer_begins(speaker, template):
+    speaker.tokenizer.chat_template = template
+    asked, answered = speaker.prompt([USER], answer=True), speaker.prompt([USER, ANSWER])
+    assert answered.ids[: len(asked.ids)].tolist() == asked.ids.tolist()
+    assert answered.spoken.tolist() == [False] * len(asked.ids) + [True] * (len(answered.ids) - len(asked.ids))
+
+
+def test_a_template_without_an_opening_gives_the_assistant_its_whole_turn(speaker):
+    speaker.tokenizer.chat_template = PLAIN
+    spoken = said(speaker, speaker.prompt([USER, ANSWER]))
+    assert spoken[-4:] == ["it", "was", "late", "[SEP]"]
+    assert len(spoken) > 4
+
+
+@pytest.mark.parametrize(
+    ("messages", "found", "where"),
+    [
+        ([], "nobody says anything", "message 0"),
+        ([SYSTEM], "nobody says anything", "message 0"),
+        ([ANSWER], "the assistant speaks, and it is the turn of the user", "message 0"),
+        ([USER, MORE], "the user speaks, and it is the turn of the assistant", "message 1"),
+        ([USER, SYSTEM], "the system speaks, and it is the turn of the assistant", "message 1"),
+        ([USER, {"role": "bot", "content": "two"}], "role is 'bot'", "message 1"),
+        ([USER, {"role": "assistant", "content": " "}], "the assistant says ' '", "message 1"),
+        ([{"role": "user"}], "the user says None", "message 0"),
+    ],
+)
+def test_messages_in_a_wrong_order_are_refused(speaker, messages, found, where):
+    with pytest.raises(DataError) as caught:
+        speaker.prompt(messages)
+    assert (caught.value.found, caught.value.where) == (found, where)
+    assert caught.value.expected and caught.value.remedy
+
+
+def test_an_answer_to_an_answer_is_refused(speaker):
+    with pytest.raises(DataError, match="the last word is not the user's"):
+        speaker.prompt([USER, ANSWER], answer=True)
+
+
+@pytest.mark.parametrize(
+    ("template", "messages", "found"),
+    [
+        (VOICELESS, [USER, ANSWER], "renders nothing of what the assistant says"),
+        (VOICELESS_MARKED, [USER, ANSWER], "renders nothing of what the assistant says"),
+        (FORGETS, TURNS, "renders an earlier turn otherwise"),
+        (NO_SYSTEM, TURNS, "refuses the messages: no system here"),
+    ],
+)
+def test_a_template_that_does_not_fit_is_refused(speaker, template, messages, found):
+    speaker.tokenizer.chat_template = template
+    with pytest.raises(DataError, match=found) as caught:
+        speaker.prompt(messages)
+    assert caught.value.remedy
