@@ -85,6 +85,10 @@ class TrainingOptions(Options):
     """Peak learning rate of the head. Not given: the method's tested default."""
     layer_decay: float = Field(1.0, gt=0, le=1)
     """Factor on the learning rate per layer down from the top."""
+    unfreeze: Literal["all", "gradual"] = "all"
+    """What moves from the first step: all that the method moves, or the head and the top layer, then a layer more."""
+    unfreeze_share: float = Field(0.5, gt=0, le=1)
+    """Share of the steps after which everything moves, where `unfreeze` is gradual; layers are added evenly."""
     optimiser: Literal["adamw", "sgd", "adafactor"] = "adamw"
     """Optimiser; sgd has momentum 0.9."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"

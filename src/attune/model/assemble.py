@@ -18,7 +18,7 @@ from transformers import AutoConfig
 from attune.backbones.checkpoints import Checkpoint, fetch
 from attune.backbones.registry import BACKBONES
 from attune.backbones.text import FEWEST, SAFE, Encoding, outline, positions, reads_pairs
-from attune.core.recipe import Axes, Recipe
+from attune.core.recipe import Axes, Recipe, TrainingOptions
 from attune.core.records import Prediction
 from attune.core.texts import SECOND
 from attune.errors import BackboneError, RecipeError, UnsupportedError
@@ -145,6 +145,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         missing_here(cell, checkpoint.name, config)
         or method.why_not(*dimensions(config))
         or too_long(method, config)
+        or nothing_to_unfreeze(recipe.training, method, *dimensions(config))
         or method.no_place(partial(outline, config))
     )
     if reason:
@@ -173,6 +174,18 @@ def too_long(method: Any, config: Any) -> str:
     return (
         f"{method.options.name} with tokens = {taken} takes {taken} of the {there} positions that the backbone reads, "
         f"and at least {FEWEST} must be left for text; use at most {there - FEWEST} tokens"
+    )
+
+
+def nothing_to_unfreeze(training: TrainingOptions, method: Any, layers: int, width: int) -> str:
+    """Why layers cannot be unfrozen one after another; empty where they can, or need not be."""
+    del width
+    if training.unfreeze == "all" or method.whole_layers(layers) > 1:
+        return ""
+    return (
+        f'training.unfreeze = "gradual" adds one whole layer after another, and {method.options.name} as asked for '
+        f"moves {method.whole_layers(layers)} of them whole; use method full, or frozen with trainable_layers of 2 or "
+        'more, or leave training.unfreeze at "all"'
     )
 
 

@@ -190,6 +190,10 @@ class Progress:
             self.bar.start()
             self.task = self.bar.add_task("training", total=self.steps, completed=step, rate="", best="")
 
+    def _unfrozen(self, event: Mapping[str, Any]) -> None:
+        what = f"layers {event['lowest']} to {event['layers']}" if event["lowest"] else "all layers and the embeddings"
+        self.console.print(f"from step {event['step'] + 1} on {what} move", highlight=False)
+
     def _step(self, event: Mapping[str, Any]) -> None:
         if self.task is None:
             return
