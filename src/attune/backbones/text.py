@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from attune.backbones.candidates import Candidates
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.packing import as_pieces, ids_of, pieces_of, types_of, with_types
 from attune.core.recipe import Options
@@ -44,6 +45,8 @@ class TextOptions(Options):
     """Share of unknown tokens among the training rows above which a run stops."""
     sha256: str = ""
     """SHA-256 of the weights; written into the resolved recipe and verified when present."""
+    candidates: Candidates = None
+    """In place of `name`: checkpoints to compare on training rows; the resolved recipe names the best of them."""
 
 
 @dataclass(frozen=True)
