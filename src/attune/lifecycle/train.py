@@ -30,9 +30,9 @@ from attune.evaluation.evaluate import Evaluation, evaluate
 from attune.evaluation.report import report
 from attune.lifecycle import judge, resolve
 from attune.lifecycle.begin import describe
-from attune.lifecycle.candidates import Entrant, entrants, several, taking
+from attune.lifecycle.candidates import Entrant, entrants, none_left, several, taking, why
 from attune.lifecycle.card import card
-from attune.lifecycle.choosing import ROWS, Choosing, choice_of
+from attune.lifecycle.choosing import ROWS, UNUSABLE, Choosing, choice_of
 from attune.lifecycle.examine import examine
 from attune.model import bundle as bundles
 from attune.model import witness
@@ -351,31 +351,53 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
         splits = split(recipe.data, root, Path(scratch), multi_label=task.multi_label, fields=task.fields)
         labels = task.labels(splits.train.labels())
         rows = len(splits.train)
+        usable, unusable = planned(found, recipe, labels, rows)
         return {
             "combination": str(cell_of(recipe)),
-            **backbones_planned(found, recipe, rows),
+            **backbones_planned([each for each in found if each.name in usable], unusable, recipe, rows),
             "rows": {name: len(table) for name, table in splits.tables().items()},
             "labels": len(labels.names),
-            **together({each.name: moves(each, recipe, labels, rows) for each in found if each.checkpoint}),
+            **together(usable),
             "notices": splits.notices,
         }
 
 
-def backbones_planned(found: Sequence[Entrant], recipe: Recipe, rows: int) -> dict[str, Any]:
+def planned(
+    found: Sequence[Entrant], recipe: Recipe, labels: Labels, rows: int
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """What would move on each backbone, and why there is nothing to say of others; both by name."""
+    usable: dict[str, dict[str, Any]] = {}
+    unusable = {each.name: each.reason for each in found if not each.checkpoint}
+    for each in found:
+        try:
+            if each.checkpoint:
+                chosen = taking(recipe, each.name) if several(recipe) else recipe
+                usable[each.name] = moves(each.checkpoint, chosen, labels, rows)
+        except UNUSABLE as error:
+            if not several(recipe):
+                raise
+            unusable[each.name] = why(error)
+    if not usable:
+        raise none_left(list(unusable.items()))
+    return usable, unusable
+
+
+def backbones_planned(
+    usable: Sequence[Entrant], unusable: Mapping[str, str], recipe: Recipe, rows: int
+) -> dict[str, Any]:
     """The backbone of a plan, or its candidates and how they will be compared."""
-    known = {each.name: f"{each.checkpoint.sha256[:12]}" for each in found if each.checkpoint}
+    known = {each.name: each.checkpoint.sha256[:12] for each in usable if each.checkpoint}
     if not several(recipe):
         ((name, digest),) = known.items()
         return {"backbone": f"{name} ({digest})"}
-    unusable = {each.name: each.reason for each in found if not each.checkpoint}
-    told = f"the best of {len(found)} candidates by a linear probe cross-validated on {min(ROWS, rows)} training rows"
-    return {"backbone": told, "candidates": known, **({"cannot be used": unusable} if unusable else {})}
+    told = f"the best of {len(usable) + len(unusable)} candidates, by a linear probe cross-validated on"
+    told += f" {min(ROWS, rows):,} training rows before anything is tuned"
+    return {"backbone": told, "candidates": known, **({"not usable": dict(unusable)} if unusable else {})}
 
 
-def moves(entrant: Entrant, recipe: Recipe, labels: Labels, rows: int) -> dict[str, Any]:
+def moves(checkpoint: Checkpoint, recipe: Recipe, labels: Labels, rows: int) -> dict[str, Any]:
     """Steps, rates and parameters of a run on one backbone."""
-    assert entrant.checkpoint
-    model = assemble(taking(recipe, entrant.name) if several(recipe) else recipe, entrant.checkpoint, labels)
+    model = assemble(recipe, checkpoint, labels)
     options = recipe.training
     still = not model.method.trains or (options.start == "probe" and resolve.solved(model))
     steps = math.ceil(math.ceil(rows / options.batch_size) / options.accumulation)
