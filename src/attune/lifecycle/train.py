@@ -367,16 +367,16 @@ def planned(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """What would move on each backbone, and why there is nothing to say of others; both by name."""
     usable: dict[str, dict[str, Any]] = {}
-    unusable = {each.name: each.reason for each in found if not each.checkpoint}
-    for each in found:
+    unusable = {entrant.name: entrant.reason for entrant in found if not entrant.checkpoint}
+    for entrant in found:
         try:
-            if each.checkpoint:
-                chosen = taking(recipe, each.name) if several(recipe) else recipe
-                usable[each.name] = moves(each.checkpoint, chosen, labels, rows)
+            if entrant.checkpoint:
+                chosen = taking(recipe, entrant.name) if several(recipe) else recipe
+                usable[entrant.name] = moves(entrant.checkpoint, chosen, labels, rows)
         except UNUSABLE as error:
             if not several(recipe):
                 raise
-            unusable[each.name] = why(error)
+            unusable[entrant.name] = why(error)
     if not usable:
         raise none_left(list(unusable.items()))
     return usable, unusable
