@@ -29,6 +29,11 @@ def test_the_best_first_the_smaller_among_equals_and_the_unusable_last():
     assert [each.name for each in ranked(given)] == ["small", "big", "low", "broken", "other"]
 
 
+def test_where_less_is_better_the_least_comes_first():
+    given = [Candidate(str(value), parameters=1, score=Interval(value, value, value)) for value in (0.5, 0.2, 0.9)]
+    assert [each.name for each in ranked(given, higher=False)] == ["0.2", "0.5", "0.9"]
+
+
 @pytest.mark.parametrize(("make", "metric"), [(single, "accuracy"), (multi, "macro_f1")])
 def test_a_cheaper_one_is_named_where_the_paired_interval_holds_zero_and_only_there(make, metric):
     answers = {"best": make(seed=1, noise=1.0), "near": make(seed=2, noise=1.02), "far": make(seed=3, noise=4.0)}

@@ -50,7 +50,7 @@ def place(workshop, tmp_path_factory):
 
 
 def wanted(path, names, **tables):
-    tables = {**tables, "backbone": {"name": "all-MiniLM-L6-v2", "candidates": names, **tables.get("backbone", {})}}
+    tables = {**tables, "backbone": {"name": names[0], "candidates": names}}
     return write_recipe(path, **tables)
 
 
@@ -190,8 +190,9 @@ def test_an_audit_reads_with_the_first_that_can_be_used(run, place):
         ({"candidates": []}, "the list is empty"),
         ({"candidates": ["bert", "distilbert", "bert"]}, "'bert' is listed twice"),
         ({"candidates": ["bert", "./bert"]}, "'bert' and './bert' are one checkpoint"),
-        ({"candidates": BOTH, "name": "bert"}, "backbone.name = 'bert' says which one already"),
-        ({"candidates": BOTH, "sha256": "ab"}, "backbone.sha256 is that of one checkpoint"),
+        ({"candidates": BOTH, "name": "tiny"}, "name = 'tiny' says which one already"),
+        ({"candidates": BOTH, "name": "distilbert"}, "put the name among the candidates if it is one"),
+        ({"candidates": BOTH, "sha256": "ab"}, "sha256 is that of one checkpoint"),
         ({"candidates": ["bert", " "]}, "at least 1 character"),
         ({"candidates": "bert"}, "tuple"),
         ({"candidates": ["./missing", "./absent"]}, "none of the 2 candidates can be used"),
@@ -225,7 +226,7 @@ def test_a_task_without_labels_is_refused(place, tmp_path, monkeypatch):
     with pytest.raises(
         UnsupportedError, match="compared by a linear probe of labels, and task classification has none"
     ):
-        train(parse(document(backbone={"name": "", "candidates": BOTH}), AXES), place, tmp_path / "out")
+        train(parse(document(backbone={"name": "bert", "candidates": BOTH}), AXES), place, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -303,12 +304,19 @@ def test_a_run_resumed_after_the_choice_takes_the_resolved_recipe_and_still_tell
     assert "Backbones compared" in (bundle.path / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def never_killed(place):
+    """A recipe, and the run of it that nothing stopped."""
+    path = wanted(place / "killed.toml", BOTH, method={"name": "full"}, training={"epochs": 2})
+    whole = place / "whole"
+    assert attune(log_of(whole), "train", str(path), "--out", str(whole)).wait(120) == 0
+    return path, whole
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["candidate", "chosen", "resolved", "step"])
-def test_killed_during_and_after_the_comparison_and_equal_in_the_end(place, tmp_path, moment):
-    path = wanted(place / "killed.toml", BOTH, method={"name": "full"}, training={"epochs": 2})
-    whole = tmp_path / "whole"
-    assert attune(log_of(whole), "train", str(path), "--out", str(whole)).wait(120) == 0
+def test_killed_during_and_after_the_comparison_and_equal_in_the_end(never_killed, tmp_path, moment):
+    path, whole = never_killed
     folder = tmp_path / "killed"
     process = attune(log_of(folder), "train", str(path), "--out", str(folder))
 

@@ -1,44 +1,47 @@
-"""The option `backbone.candidates`, the same in every family: several checkpoints, of which the run takes the best."""
+"""The option `backbone.candidates`, the same in every family: several checkpoints, of which a run takes the best."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, StringConstraints, ValidationInfo
+from pydantic import StringConstraints, field_validator, model_validator
 
-from attune.backbones.checkpoints import EMBEDDED
+from attune.core.recipe import Options
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
-def alternatives(names: Sequence[str] | None, info: ValidationInfo) -> Sequence[str] | None:
-    """Refuses candidates that leave nothing to compare, or that contradict the rest of the table.
+class Candidates(Options):
+    """What stands in place of a family's `name` where several checkpoints are to be compared."""
 
-    Args:
-        names: The candidates; None where there are none.
-        info: The keys declared before this one: `name` and `sha256`.
+    candidates: tuple[Name, ...] | None = None
+    """In place of `name`: checkpoints to compare on training rows; the resolved recipe names the best of them."""
 
-    Returns:
-        The same.
+    @model_validator(mode="before")
+    @classmethod
+    def _stand_in(cls, values: Any) -> Any:
+        """The first candidate stands where a name must, so that a recipe reads the same once it was written out."""
+        if isinstance(values, dict) and values.get("candidates") and isinstance(values["candidates"], list | tuple):
+            return {"name": values["candidates"][0], **values}
+        return values
 
-    Raises:
-        ValueError: The list is empty, names one twice, or stands beside a name or a digest.
-    """
-    if names is None:
-        return None
-    if not names:
-        raise ValueError("the list is empty; name checkpoints to compare, or leave it out and set backbone.name")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"{', '.join(map(repr, twice))} is listed twice; list each checkpoint once")
-    if info.data.get("name", EMBEDDED) not in (EMBEDDED, ""):
-        raise ValueError(
-            f"backbone.name = {info.data['name']!r} says which one already; leave out one of them, and put that name "
-            "among the candidates if it is one"
-        )
-    if info.data.get("sha256"):
-        raise ValueError("backbone.sha256 is that of one checkpoint; leave out one of them")
-    return names
+    @field_validator("candidates")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names is not None and not names:
+            raise ValueError("the list is empty; name checkpoints to compare, or leave it out and set backbone.name")
+        if twice := sorted({name for name in names or () if (names or ()).count(name) > 1}):
+            raise ValueError(f"{', '.join(map(repr, twice))} is listed twice; list each checkpoint once")
+        return names
 
-
-Candidates = Annotated[tuple[Name, ...] | None, AfterValidator(alternatives)]
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Self:
+        name, digest = getattr(self, "name", ""), getattr(self, "sha256", "")
+        if self.candidates and name.strip() != self.candidates[0]:
+            raise ValueError(
+                f"name = {name!r} says which one already, and candidates are given too; leave out one of the two, and "
+                "put the name among the candidates if it is one"
+            )
+        if self.candidates and digest:
+            raise ValueError("sha256 is that of one checkpoint, and candidates are given too; leave out one of the two")
+        return self

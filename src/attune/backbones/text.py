@@ -22,7 +22,6 @@ from transformers.utils import logging as transformers_logging
 from attune.backbones.candidates import Candidates
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.packing import as_pieces, ids_of, pieces_of, types_of, with_types
-from attune.core.recipe import Options
 from attune.core.records import Input
 from attune.errors import BackboneError
 
@@ -31,7 +30,7 @@ FEWEST = 8
 """Tokens of text below which a backbone reads nothing worth reading."""
 
 
-class TextOptions(Options):
+class TextOptions(Candidates):
     """A text encoder and how it reads."""
 
     family: Literal["text"] = "text"
@@ -45,8 +44,6 @@ class TextOptions(Options):
     """Share of unknown tokens among the training rows above which a run stops."""
     sha256: str = ""
     """SHA-256 of the weights; written into the resolved recipe and verified when present."""
-    candidates: Candidates = None
-    """In place of `name`: checkpoints to compare on training rows; the resolved recipe names the best of them."""
 
 
 @dataclass(frozen=True)

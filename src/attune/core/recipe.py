@@ -261,7 +261,8 @@ def explain(failure: ValidationError, model: type[BaseModel], section: str, wher
         if error["type"] == "extra_forbidden":
             lines.append(f"unknown key {key!r} in [{section}]; {nearest(key, list(model.model_fields))}")
         else:
-            lines.append(f"{section}.{key} = {error['input']!r}: {error['msg'].lower()}")
+            where_in = f"{section}.{key} = {error['input']!r}" if key else f"[{section}]"
+            lines.append(f"{where_in}: {error['msg'][:1].lower()}{error['msg'][1:]}")
     known = model.model_fields
     first = str(failure.errors()[0]["loc"][0]) if failure.errors()[0]["loc"] else ""
     expected = known[first].description or "" if first in known else ""

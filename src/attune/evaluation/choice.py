@@ -81,13 +81,21 @@ class Choice:
         return cls(**{**document, "candidates": [Candidate.from_dict(each) for each in document["candidates"]]})
 
 
-def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The best score first, the smaller one first where scores are equal, then those that cannot be used."""
+def ranked(candidates: Sequence[Candidate], higher: bool = True) -> list[Candidate]:
+    """The best score first, the smaller one first where scores are equal, then those that cannot be used.
+
+    Args:
+        candidates: In any order.
+        higher: Whether more of the metric is better.
+
+    Returns:
+        All of them.
+    """
 
     def place(candidate: Candidate) -> tuple[bool, float, float]:
         if candidate.score is None:
             return True, 0.0, 0.0
-        return False, -candidate.score.value, candidate.parameters or 0
+        return False, -candidate.score.value if higher else candidate.score.value, candidate.parameters or 0
 
     return sorted(candidates, key=place)
 
@@ -100,7 +108,7 @@ def as_good(
     Args:
         candidates: As `ranked`; the first is the best.
         answers: Of those with a score, by name, all to the same rows.
-        metric: What they were compared by; more is better.
+        metric: What they were compared by.
         options: Level, resamples and seed of the paired bootstrap.
 
     Returns:
@@ -115,7 +123,7 @@ def as_good(
             answers[best.name], answers[other.name], [metric], confidence=options.confidence,
             resamples=options.resamples, seed=options.seed,
         )[metric]  # fmt: skip
-        if difference.low <= 0:
+        if difference.low <= 0 <= difference.high:
             found.append((other.parameters or 0, told(best, other, cheaper, metric, difference)))
     return [notice for _, notice in sorted(found)]
 

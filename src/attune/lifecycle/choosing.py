@@ -69,6 +69,11 @@ class Choosing:
         """What candidates are compared by: the task's first metric."""
         return self.task.metric("")[0]
 
+    @property
+    def higher(self) -> bool:
+        """Whether more of it is better."""
+        return self.task.metric("")[1]
+
     def go(self, entrants: Sequence[Entrant]) -> Choice:
         """Measures every candidate and ranks them.
 
@@ -93,7 +98,7 @@ class Choosing:
                 answers[entrant.name] = self._answers(entrant.name, probabilities)
         if not answers:
             raise none_left([(each.name, each.reason) for each in measured])
-        return self._chosen(ranked(measured), answers)
+        return self._chosen(ranked(measured, self.higher), answers)
 
     def _chosen(self, order: list[Candidate], answers: dict[str, Answers]) -> Choice:
         options, sample = self.recipe.evaluation, self.sample

@@ -145,7 +145,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         missing_here(cell, checkpoint.name, config)
         or method.why_not(*dimensions(config))
         or too_long(method, config)
-        or nothing_to_unfreeze(recipe.training, method, *dimensions(config))
+        or nothing_to_unfreeze(recipe.training, method, dimensions(config)[0])
         or method.no_place(partial(outline, config))
     )
     if reason:
@@ -177,9 +177,8 @@ def too_long(method: Any, config: Any) -> str:
     )
 
 
-def nothing_to_unfreeze(training: TrainingOptions, method: Any, layers: int, width: int) -> str:
+def nothing_to_unfreeze(training: TrainingOptions, method: Any, layers: int) -> str:
     """Why layers cannot be unfrozen one after another; empty where they can, or need not be."""
-    del width
     if training.unfreeze == "all" or method.whole_layers(layers) > 1:
         return ""
     return (

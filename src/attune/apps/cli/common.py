@@ -176,7 +176,7 @@ class Progress:
         self.console.print(f"candidate {event['name']}: {told}", markup=False, highlight=False)
 
     def _chosen(self, event: Mapping[str, Any]) -> None:
-        told = f"chosen: {event['chosen']}, by a linear probe cross-validated on {event['sample']} of training"
+        told = f"chosen: {event['chosen']}, by a linear probe cross-validated on training rows ({event['sample']})"
         for line in (told, *(f"notice: {notice}" for notice in event["notices"])):
             self.console.print(line, markup=False, highlight=False)
 
