@@ -46,7 +46,7 @@ def test_a_cheaper_one_is_named_where_the_paired_interval_holds_zero_and_only_th
     cheap = [order[0], replace(order[1], parameters=25), replace(order[2], parameters=5)]
     (notice,) = as_good(cheap, answers, metric, OPTIONS)
     assert f"{best} was chosen by its score, and cannot be told apart from {near}" in notice
-    assert "which has 4.0 times fewer parameters:" in notice
+    assert "which has 25% of its parameters:" in notice
     assert f"{metric} differs by {difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]" in notice
     assert f'backbone.name = "{near}"' in notice
 
@@ -61,12 +61,12 @@ def test_the_smallest_of_several_is_named_first():
 def test_what_cheaper_means():
     best = Candidate("best", parameters=1000, rows_per_second=100.0)
     assert cheapness(Candidate("o", parameters=950, rows_per_second=120.0), best) == ""
-    assert cheapness(Candidate("o", parameters=900, rows_per_second=90.0), best) == "has 1.1 times fewer parameters"
+    assert cheapness(Candidate("o", parameters=900, rows_per_second=90.0), best) == "has 90% of its parameters"
     assert cheapness(Candidate("o", parameters=2000, rows_per_second=130.0), best) == (
         "reads 1.3 times as many rows a second"
     )
     both = cheapness(Candidate("o", parameters=500, rows_per_second=300.0), best)
-    assert both == "has 2.0 times fewer parameters and reads 3.0 times as many rows a second"
+    assert both == "has 50% of its parameters and reads 3.0 times as many rows a second"
 
 
 def choice():

@@ -157,6 +157,29 @@ def test_neither_validation_nor_test_rows_have_a_say(place, tmp_path):
     assert scores[0] == scores[1]
 
 
+@pytest.mark.parametrize(
+    ("task", "metric"),
+    [
+        ({"multi_label": True}, "macro_f1"),
+        ({"name": "pair", "encoder": "bi"}, "accuracy"),
+        ({"name": "pair", "encoder": "cross", "multi_label": True}, "macro_f1"),
+        ({"head": "descriptions"}, "accuracy"),
+    ],
+)
+def test_every_task_with_labels_is_compared_by_its_first_metric(place, tmp_path, task, metric):
+    rows = made_up(60, multi_label=task.get("multi_label", False))
+    if task.get("name") == "pair":
+        rows = [{**row, "text_pair": other["text"]} for row, other in zip(rows, rows[1:] + rows[:1], strict=True)]
+    write_rows(place / "asked.jsonl", rows)
+    method = {"name": "none"} if "head" in task else {"name": "frozen"}
+    tables = {"data": {"train": "asked.jsonl"}, "task": task, "method": method}
+    path = wanted(place / "asked.toml", BOTH, **tables)
+    bundle = train(parse_toml(path.read_text(encoding="utf-8"), AXES, where="r"), place, tmp_path / "out")
+    found = read_json(bundle.path / "run.json")["backbones"]
+    assert found["metric"] == metric
+    assert all(0.4 < each["score"]["value"] <= 1 for each in found["candidates"])
+
+
 def test_the_plan_names_the_candidates_and_those_that_cannot_be_used(run, place):
     planned = run("train", place / "recipe.toml", "--plan", "--json").json
     assert planned["backbone"].startswith("the best of 5 candidates, by a linear probe cross-validated on ")

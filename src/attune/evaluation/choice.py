@@ -45,8 +45,9 @@ class Candidate:
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Candidate:
         """Reads what `dataclasses.asdict` wrote."""
-        score = document["score"]
-        return cls(**{**document, "score": Interval(**score) if score else None})
+        values: dict[str, Any] = dict(document)
+        values["score"] = Interval(**values["score"]) if values["score"] else None
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ class Choice:
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Choice:
         """Reads what `as_dict` wrote."""
-        return cls(**{**document, "candidates": [Candidate.from_dict(each) for each in document["candidates"]]})
+        values: dict[str, Any] = dict(document)
+        values["candidates"] = [Candidate.from_dict(each) for each in document["candidates"]]
+        return cls(**values)
 
 
 def ranked(candidates: Sequence[Candidate], higher: bool = True) -> list[Candidate]:
@@ -132,7 +135,7 @@ def cheapness(other: Candidate, best: Candidate) -> str:
     """In what another is cheaper than the best; empty where it is in nothing."""
     said: list[str] = []
     if other.parameters and best.parameters and other.parameters <= SMALLER * best.parameters:
-        said.append(f"has {best.parameters / other.parameters:.1f} times fewer parameters")
+        said.append(f"has {other.parameters / best.parameters:.0%} of its parameters")
     if other.rows_per_second and best.rows_per_second and other.rows_per_second >= FASTER * best.rows_per_second:
         said.append(f"reads {other.rows_per_second / best.rows_per_second:.1f} times as many rows a second")
     return " and ".join(said)
