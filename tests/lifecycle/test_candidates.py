@@ -253,6 +253,13 @@ def test_a_task_without_labels_is_refused(place, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_combination_that_cannot_work_is_refused_as_with_one_backbone(place, tmp_path):
+    tables = document(backbone={"name": "bert", "candidates": BOTH}, method={"name": "none"})
+    with pytest.raises(UnsupportedError, match="head linear cannot answer before it is trained"):
+        train(parse(tables, AXES), place, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 class Unlabelled:
     """A task that is not about labels."""
 

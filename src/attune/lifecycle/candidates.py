@@ -10,7 +10,7 @@ from typing import Any
 from attune.backbones.checkpoints import Checkpoint
 from attune.core.recipe import Recipe
 from attune.errors import AttuneError, BackboneError, RecipeError, UnsupportedError
-from attune.model.assemble import cell_of, check
+from attune.model.assemble import cell_of, check, why_not
 from attune.tasks.common.labelled import LabelTask
 from attune.tasks.registry import TASKS
 
@@ -54,6 +54,8 @@ def entrants(recipe: Recipe, root: Path) -> list[Entrant]:
     if not names:
         backbone: Any = recipe.backbone
         return [Entrant(backbone.name, check(recipe, root))]
+    if why_not(cell_of(recipe)):
+        check(taking(recipe, names[0]), root)  # no candidate's fault: said as it is said of one backbone
     if not issubclass(TASKS.get(cell_of(recipe).task), LabelTask):
         raise UnsupportedError(
             f"candidates are compared by a linear probe of labels, and task {cell_of(recipe).task} has none",
