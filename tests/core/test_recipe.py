@@ -144,3 +144,21 @@ def test_options_explain_themselves():
 
 def test_the_helper_makes_what_it_says():
     assert document(training={"seed": 3})["training"] == {**document()["training"], "seed": 3}
+
+
+def test_candidates_stand_for_a_name_and_survive_being_written_out():
+    parsed = parse({"backbone": {"candidates": ["a/One", "b"]}}, AXES)
+    assert parsed.backbone.name == "a/One"
+    again = parse_toml(parsed.toml(), AXES, where="again")
+    assert again == parsed
+    assert again.backbone.candidates == ("a/One", "b")
+    chosen = again.having("backbone", name="b", sha256="ab", candidates=None)
+    assert "candidates" not in chosen.toml()
+    assert "candidates" not in parse({}, AXES).toml()
+
+
+def test_names_in_messages_keep_their_capitals():
+    with pytest.raises(RecipeError, match="'BAAI/Bge' is listed twice"):
+        parse({"backbone": {"candidates": ["BAAI/Bge", "BAAI/Bge"]}}, AXES)
+    with pytest.raises(RecipeError, match=r"\[backbone\]: value error, name = 'Other' says which one already"):
+        parse({"backbone": {"name": "Other", "candidates": ["BAAI/Bge", "b"]}}, AXES)

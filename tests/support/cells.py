@@ -47,7 +47,7 @@ METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "adapter-top": {"reduction": 4, "top_layers": 1},
     },
     "frozen": {"frozen-0": {"trainable_layers": 0}, "frozen-1": {"trainable_layers": 1}},
-    "full": {"full": {}},
+    "full": {"full": {}, "full-gradual": {}},
     "lora": {
         "lora-all": {"rank": 4},
         "lora-attention": {"rank": 2, "targets": "attention"},
@@ -61,6 +61,8 @@ METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "prompt": {"prompt": {}, "prompt-text": {"tokens": 5, "init_text": "where is my order"}},
 }
 """Method to its variants; a method that is not here has one, with its defaults."""
+TRAINING: Mapping[str, Mapping[str, Any]] = {"full-gradual": {"unfreeze": "gradual"}}
+"""Method variant to what it sets in [training]."""
 TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "pair": {"cross": {}, "bi": {"encoder": "bi"}},
     "tagging": {"bio": {}, "bioes": {"scheme": "bioes", "casing": False, "overlap": 4}, "tokens": {"units": "token"}},
@@ -119,7 +121,7 @@ class Variant:
                 **({"multi_label": self.multi_label} if labelled(self.task) else {}),
             },
             "method": {"name": self.method, **options},
-            "training": {**defaults, **training},
+            "training": {**defaults, **TRAINING.get(self.tuned, {}), **training},
             "evaluation": {"baselines": ["majority"], "resamples": 100},
         }  # fmt: skip
         return parse(document, AXES)

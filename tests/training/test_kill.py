@@ -4,15 +4,14 @@ import json
 import random
 import signal
 import subprocess
-import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
-from support import cells, worker
+from support import cells
+from support.processes import attune, events, log_of, stop_at
 
 pytestmark = pytest.mark.slow
 KILLS = 20
@@ -63,25 +62,6 @@ def whole(place) -> Path:
     return folder
 
 
-def attune(log: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """A real process; what it says on standard error goes to a file."""
-    command = [sys.executable, "-m", "attune.apps.cli.main", *arguments]
-    with log.open("wb") as stream:
-        return subprocess.Popen(command, env=worker.environment(), stdout=subprocess.DEVNULL, stderr=stream)
-
-
-def log_of(folder: Path) -> Path:
-    """Where a run's process says what it does."""
-    return folder.with_name(f"{folder.name}.log")
-
-
-def events(folder: Path) -> list[dict]:
-    """Events so far; a line that is being written is left out."""
-    path = folder / "events.jsonl"
-    lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
-    return [json.loads(line) for line in lines]
-
-
 def steps(folder: Path) -> int:
     """The step the run is at."""
     return max((event["step"] for event in events(folder) if event["event"] == "step"), default=0)
@@ -92,17 +72,6 @@ def begin(place: Path, folder: Path) -> subprocess.Popen[bytes]:
     if (folder / "start.json").is_file():
         return attune(log_of(folder), "train", "--resume", str(folder))
     return attune(log_of(folder), "train", str(place / "recipe.toml"), "--out", str(folder))
-
-
-def stop_at(process: subprocess.Popen[bytes], reached, number: int) -> int:
-    """Sends a signal as soon as something is reached; returns the exit code."""
-    limit = time.monotonic() + 120
-    while not reached():
-        assert process.poll() is None, f"ended with {process.returncode} before it was reached"
-        assert time.monotonic() < limit, "never reached"
-        time.sleep(0.002)
-    process.send_signal(number)
-    return process.wait(120)
 
 
 def finish(folder: Path) -> None:

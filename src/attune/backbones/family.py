@@ -19,11 +19,11 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from attune.backbones import networks
+from attune.backbones.candidates import Candidates
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.networks import SAFE, Outline, Stack
 from attune.core.encoding import Encoding
 from attune.core.packing import ids_of, marks_of, pieces_of, types_of, with_types
-from attune.core.recipe import Options
 from attune.core.records import Input
 from attune.errors import BackboneError
 
@@ -34,7 +34,7 @@ SPEECH = frozenset({"next_token", "generate"})
 """What only a network with its language head does."""
 
 
-class FamilyOptions(Options):
+class FamilyOptions(Candidates):
     """What every family's options have."""
 
     max_length: int = Field(0, ge=0)

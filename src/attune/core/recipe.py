@@ -101,6 +101,10 @@ class TrainingOptions(Options):
     """Peak learning rate of the head. Not given: the method's tested default."""
     layer_decay: float = Field(1.0, gt=0, le=1)
     """Factor on the learning rate per layer down from the top."""
+    unfreeze: Literal["all", "gradual"] = "all"
+    """What moves from the first step: all that the method moves, or the head and the top layer, then a layer more."""
+    unfreeze_share: float = Field(0.5, gt=0, le=1)
+    """Share of the steps after which everything moves, where `unfreeze` is gradual; layers are added evenly."""
     optimiser: Literal["adamw", "sgd", "adafactor"] = "adamw"
     """Optimiser; sgd has momentum 0.9."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -273,7 +277,8 @@ def explain(failure: ValidationError, model: type[BaseModel], section: str, wher
         if error["type"] == "extra_forbidden":
             lines.append(f"unknown key {key!r} in [{section}]; {nearest(key, list(model.model_fields))}")
         else:
-            lines.append(f"{section}.{key} = {error['input']!r}: {error['msg'].lower()}")
+            where_in = f"{section}.{key} = {error['input']!r}" if key else f"[{section}]"
+            lines.append(f"{where_in}: {error['msg'][:1].lower()}{error['msg'][1:]}")
     known = model.model_fields
     first = str(failure.errors()[0]["loc"][0]) if failure.errors()[0]["loc"] else ""
     expected = known[first].description or "" if first in known else ""

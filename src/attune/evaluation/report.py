@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from attune.evaluation import words
 from attune.evaluation.charts import learning_curves, reliability_diagram
+from attune.evaluation.choice import Choice
 from attune.evaluation.comparison import Comparison
 from attune.evaluation.confusion import confused_pairs, heat_cells, heat_table
 from attune.evaluation.html import render
@@ -31,6 +32,7 @@ def report(
     recipe_toml: str,
     history: Sequence[Mapping[str, Any]],
     facts: Mapping[str, str],
+    choice: Choice | None = None,
 ) -> str:
     """The report on an evaluation.
 
@@ -40,6 +42,7 @@ def report(
         recipe_toml: The resolved recipe.
         history: One row an epoch: `epoch`, `step`, `train_loss`, `validation_loss`, `validation_<metric>`.
         facts: What else to know (backbone, method, time, machine), name to value.
+        choice: The backbones that were compared before the run; None where there was one.
 
     Returns:
         HTML that loads nothing; equal input gives equal bytes.
@@ -53,6 +56,7 @@ def report(
         evaluation=evaluation,
         names=list(evaluation.metrics),
         facts=facts,
+        choice=choice,
         recipe=recipe_toml,
         curves=Markup(learning_curves(history, {name: words.TITLES[name] for name in evaluation.headline})),
         reliability=Markup(reliability_diagram(evaluation.bins, *axes_of(evaluation))) if evaluation.bins else "",

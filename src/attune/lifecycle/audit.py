@@ -14,8 +14,9 @@ from attune.core.recipe import Recipe
 from attune.core.texts import each, row_of
 from attune.data.audit import Audit, audit
 from attune.data.splits import Splits, split
+from attune.lifecycle.candidates import usable
 from attune.lifecycle.judge import embedder, pair_embedder
-from attune.model.assemble import BACKBONES, TASKS, check
+from attune.model.assemble import BACKBONES, TASKS
 
 LONGEST_COUNTED = 20_000
 
@@ -40,7 +41,7 @@ def audited(recipe: Recipe, root: Path, *, sample: int = 20_000) -> Generator[Au
     Yields:
         The audit and the split rows, which are there until the context ends.
     """
-    files = check(recipe, root)
+    recipe, files = usable(recipe, root)
     task: Any = recipe.task
     family: Any = recipe.backbone
     with tempfile.TemporaryDirectory(prefix="attune-audit-") as scratch:

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,24 +16,30 @@ from typing import Any
 
 import torch
 
+from attune.backbones.checkpoints import Checkpoint
 from attune.core.files import canonical, disk, read_json, whole_file
 from attune.core.recipe import Recipe, parse_toml
 from attune.core.records import Prediction
 from attune.core.texts import each, rows_of
+from attune.data.parts import draw_parts
 from attune.data.redaction import redact
 from attune.data.splits import Splits, split
 from attune.data.table import Table
-from attune.errors import DataError, RecipeError
+from attune.errors import DataError, InterruptedRunError, RecipeError
+from attune.evaluation.choice import Choice
 from attune.evaluation.evaluate import Evaluation, evaluate
 from attune.evaluation.report import report
 from attune.lifecycle import judge, resolve
 from attune.lifecycle.begin import describe
+from attune.lifecycle.candidates import Entrant, entrants, none_left, several, taking, why
 from attune.lifecycle.card import card
+from attune.lifecycle.choosing import ROWS, UNUSABLE, Choosing, choice_of
 from attune.lifecycle.examine import examine
 from attune.model import bundle as bundles
 from attune.model import witness
-from attune.model.assemble import AXES, Model, assemble, cell_of, check
+from attune.model.assemble import AXES, Model, assemble, cell_of
 from attune.model.bundle import Bundle
+from attune.tasks.common.labelled import Labels
 from attune.tasks.registry import TASKS
 from attune.training import checkpoint
 from attune.training.encoded import Encoded, encode, refuse_lost
@@ -69,6 +75,7 @@ class Run:
         self.around = around
         self.events = Events(folder / "events.jsonl", around.clock, around.listeners)
         self.notices: list[str] = []
+        self.choice: Choice | None = None
         self.begun = around.clock()
 
     def go(self) -> Bundle:
@@ -77,12 +84,13 @@ class Run:
         Returns:
             The bundle, loaded and verified from disk.
         """
-        files = check(self.recipe, self.root)
+        found = entrants(self.recipe, self.root)
         splits = self._data()
         task = task_of(self.recipe)
         labels = task.labels(splits.train.golds())
         if splits.validation and (unseen := task.unseen(splits.validation.golds(), labels)):
             raise unseen_labels(unseen)
+        files = self._backbone(found, splits, task, labels)
         known = resolve.Known(splits.fingerprints, files.sha256, task.form)
         self.recipe = resolve.before_model(self.recipe, known)
         torch.set_num_threads(self.recipe.training.threads)
@@ -101,6 +109,21 @@ class Run:
         self.notices += splits.notices
         examine(splits, options, self.events)
         return splits
+
+    def _backbone(self, found: list[Entrant], splits: Splits, task: Any, labels: Labels) -> Checkpoint:
+        """The recipe's backbone, or the best of its candidates, which the recipe then names."""
+        if several(self.recipe):
+            torch.set_num_threads(self.recipe.training.threads or resolve.threads_here())
+            place = Place(self.folder, self.events, self.around.stopping)
+            sample = draw_parts(splits.train, ROWS, self.recipe.training.seed)
+            choosing = Choosing(self.recipe, task, labels, sample, splits.digest, place, self.around.clock)
+            self.choice = choosing.go(found)
+            self.recipe = taking(self.recipe, self.choice.chosen)
+            found = [each for each in found if each.name == self.choice.chosen]
+        elif (kept := choice_of(self.folder)).is_file():
+            self.choice = Choice.from_dict(read_json(kept))
+        assert found[0].checkpoint
+        return found[0].checkpoint
 
     def _resolve(self, model: Model, rows: Encoded) -> None:
         name = model.backbone.checkpoint.name
@@ -224,13 +247,15 @@ class Run:
     def _outside(self, model: Model, evaluation: Evaluation | None, kind: str) -> dict[str, str]:
         events = self.events.read()
         facts = run_facts(model, self.around.clock() - self.begun)
+        notices = [*self.notices, *(self.choice.notices if self.choice else [])]
         run = {
             "data_root": str(self.root.resolve()),
             "seconds": facts["seconds"],
             "facts": facts,
-            "notices": self.notices,
+            "notices": notices,
+            "backbones": self.choice.as_dict() if self.choice else None,
         }
-        result = {"run.json": canonical(run), "card.md": card(self.recipe, model, evaluation, kind, self.notices)}
+        result = {"run.json": canonical(run), "card.md": card(self.recipe, model, evaluation, kind, notices)}
         if evaluation:
             shown = {
                 "measured on": f"{kind} rows",
@@ -242,6 +267,7 @@ class Run:
                 recipe_toml=self.recipe.toml(),
                 history=history(events),
                 facts=shown,
+                choice=self.choice,
             )
         return result
 
@@ -325,32 +351,84 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
         root: The data root.
 
     Returns:
-        The combination, rows a split, labels, steps and what would move, by a person's words.
+        The combination, rows a split, labels, steps and what would move, by a person's words; by candidate, where
+        backbones will be compared and the answer is not the same for all.
     """
-    files = check(recipe, root)
+    found = entrants(recipe, root)
     task = task_of(recipe)
     with tempfile.TemporaryDirectory() as scratch:
         splits = split(recipe.data, root, Path(scratch), form=task.form)
         labels = task.labels(splits.train.golds())
-        model = assemble(recipe, files, labels)
-        options = recipe.training
-        batches = math.ceil(len(splits.train) / options.batch_size)
-        still = not model.method.trains or (options.start == "probe" and resolve.solved(model))
-        epochs = 0 if still else options.epochs
-        rates = resolve.rates(options, model)
-        facts = run_facts(model, 0.0)
+        rows = len(splits.train)
+        usable, unusable = planned(found, recipe, labels, rows)
         return {
             "combination": str(cell_of(recipe)),
-            "backbone": f"{files.name} ({files.sha256[:12]})",
+            **backbones_planned([each for each in found if each.name in usable], unusable, recipe, rows),
             "rows": {name: len(table) for name, table in splits.tables().items()},
             "labels": len(labels.names),
-            "steps": math.ceil(batches / options.accumulation) * epochs,
-            "learning rate": rates["learning_rate"],
-            "head learning rate": rates["head_learning_rate"],
-            "moved parameters": facts["moved_parameters"],
-            "parameters": facts["parameters"],
+            **together(usable),
             "notices": splits.notices,
         }
+
+
+def planned(
+    found: Sequence[Entrant], recipe: Recipe, labels: Labels, rows: int
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """What would move on each backbone, and why there is nothing to say of others; both by name."""
+    usable: dict[str, dict[str, Any]] = {}
+    unusable = {entrant.name: entrant.reason for entrant in found if not entrant.checkpoint}
+    for entrant in found:
+        try:
+            if entrant.checkpoint:
+                chosen = taking(recipe, entrant.name) if several(recipe) else recipe
+                usable[entrant.name] = moves(entrant.checkpoint, chosen, labels, rows)
+        except UNUSABLE as error:
+            if not several(recipe):
+                raise
+            unusable[entrant.name] = why(error)
+    if not usable:
+        raise none_left(list(unusable.items()))
+    return usable, unusable
+
+
+def backbones_planned(
+    usable: Sequence[Entrant], unusable: Mapping[str, str], recipe: Recipe, rows: int
+) -> dict[str, Any]:
+    """The backbone of a plan, or its candidates and how they will be compared."""
+    known = {each.name: each.checkpoint.sha256[:12] for each in usable if each.checkpoint}
+    if not several(recipe):
+        ((name, digest),) = known.items()
+        return {"backbone": f"{name} ({digest})"}
+    told = f"the best of {len(usable) + len(unusable)} candidates, by a linear probe cross-validated on"
+    told += f" {min(ROWS, rows):,} training rows before anything is tuned"
+    return {"backbone": told, "candidates": known, **({"not usable": dict(unusable)} if unusable else {})}
+
+
+def moves(checkpoint: Checkpoint, recipe: Recipe, labels: Labels, rows: int) -> dict[str, Any]:
+    """Steps, rates and parameters of a run on one backbone."""
+    model = assemble(recipe, checkpoint, labels)
+    options = recipe.training
+    still = not model.method.trains or (options.start == "probe" and resolve.solved(model))
+    steps = math.ceil(math.ceil(rows / options.batch_size) / options.accumulation)
+    rates = resolve.rates(options, model)
+    facts = run_facts(model, 0.0)
+    return {
+        "steps": 0 if still else steps * options.epochs,
+        "learning rate": rates["learning_rate"],
+        "head learning rate": rates["head_learning_rate"],
+        "moved parameters": facts["moved_parameters"],
+        "parameters": facts["parameters"],
+    }
+
+
+def together(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Each figure once where it is the same for all, else by name."""
+    result: dict[str, Any] = {}
+    for key in next(iter(plans.values())):
+        values = {name: plan[key] for name, plan in plans.items()}
+        same = len(set(values.values())) == 1
+        result[key] = next(iter(values.values())) if same else values
+    return result
 
 
 def train(recipe: Recipe, root: Path, out: Path, around: Surroundings | None = None) -> Bundle:
@@ -375,7 +453,7 @@ def train(recipe: Recipe, root: Path, out: Path, around: Surroundings | None = N
             expected="a new folder",
             remedy=f"choose another, or go on with --resume {out}",
         )
-    check(recipe, root)
+    entrants(recipe, root)
     with disk(out):
         out.mkdir(parents=True, exist_ok=True)
         with whole_file(out / "start.json") as path:
@@ -384,9 +462,11 @@ def train(recipe: Recipe, root: Path, out: Path, around: Surroundings | None = N
 
 
 def attempt(run: Run) -> Bundle:
-    """Runs; a failure before the first step leaves no folder behind."""
+    """Runs; a failure before the first step leaves no folder behind, a signal leaves what can be gone on with."""
     try:
         return run.go()
+    except InterruptedRunError:
+        raise
     except Exception:
         if not (run.folder / "recipe.toml").is_file():
             shutil.rmtree(run.folder, ignore_errors=True)

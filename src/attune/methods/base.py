@@ -149,6 +149,11 @@ class Method(ABC):
         del outline
         return ""
 
+    def whole_layers(self, layers: int) -> int:
+        """How many of that many layers move whole, from the top; 0 where no more than a part of each moves."""
+        del layers
+        return 0
+
     def frozen_below(self, backbone: Tunable) -> int:
         """Layers, counted from the embeddings as 1, whose features stay the same all run; L + 1 means all of it."""
         del backbone

@@ -36,6 +36,10 @@ class Frozen(Method):
             )
         return ""
 
+    def whole_layers(self, layers: int) -> int:
+        """The top ones."""
+        return min(self.options.trainable_layers, layers)
+
     def frozen_below(self, backbone: Tunable) -> int:
         """Every layer below the ones that move; all of it for the probe."""
         if self.options.trainable_layers == 0 and not backbone.fresh:

@@ -20,6 +20,10 @@ class Full(Method):
     Options: ClassVar[type[Options]] = FullOptions
     summary: ClassVar[str] = "every parameter moves; best score with enough rows, largest bundle"
 
+    def whole_layers(self, layers: int) -> int:
+        """All of them."""
+        return layers
+
     def apply(self, backbone: Tunable) -> None:
         """Marks every parameter that the features depend on."""
         freeze(backbone)

@@ -21,7 +21,7 @@ from attune.backbones.networks import SAFE, reads_pairs
 from attune.backbones.registry import BACKBONES
 from attune.core.encoding import Encoding
 from attune.core.packing import pieces_of
-from attune.core.recipe import Axes, Recipe
+from attune.core.recipe import Axes, Recipe, TrainingOptions
 from attune.core.records import Prediction
 from attune.core.texts import SECOND
 from attune.errors import BackboneError, RecipeError, UnsupportedError
@@ -173,6 +173,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         missing_here(cell, checkpoint.name, config)
         or method.why_not(*family.dimensions(config, needs))
         or too_long(method, family.positions(config))
+        or nothing_to_unfreeze(recipe.training, method, family.dimensions(config, needs)[0])
         or method.no_place(partial(family.outline, config, needs))
     )
     if reason:
@@ -213,6 +214,17 @@ def too_long(method: Any, there: int) -> str:
     return (
         f"{method.options.name} with tokens = {taken} takes {taken} of the {there} positions that the backbone reads, "
         f"and at least {FEWEST} must be left for text; use at most {there - FEWEST} tokens"
+    )
+
+
+def nothing_to_unfreeze(training: TrainingOptions, method: Any, layers: int) -> str:
+    """Why layers cannot be unfrozen one after another; empty where they can, or need not be."""
+    if training.unfreeze == "all" or method.whole_layers(layers) > 1:
+        return ""
+    return (
+        f'training.unfreeze = "gradual" adds one whole layer after another, and {method.options.name} as asked for '
+        f"moves {method.whole_layers(layers)} of them whole; use method full, or frozen with trainable_layers of 2 or "
+        'more, or leave training.unfreeze at "all"'
     )
 
 

@@ -21,6 +21,7 @@ from attune.training.encoded import Encoded, epoch_order
 from attune.training.events import Events
 from attune.training.optimiser import build, factor, moving, set_rates
 from attune.training.precision import ANSWERING, autocast
+from attune.training.unfreezing import Unfreezing
 
 Evaluate = Callable[[], dict[str, float]]
 """Metrics of the model as it stands on the validation rows, `loss` among them."""
@@ -69,6 +70,7 @@ class Loop:
         self.steps = self.steps_per_epoch * options.epochs
         self.optimiser: Optimizer = build(model, options)
         self.parameters: list[nn.Parameter] = [parameter for _, parameter in moving(model)]
+        self.unfreezing = Unfreezing(model, options, self.steps)
 
     def run(self) -> State:
         """Trains to the end, from the newest checkpoint where there is one.
@@ -132,15 +134,18 @@ class Loop:
     def _step(self, state: State, micro_batches: list[Any]) -> None:
         set_rates(self.optimiser, factor(state.step, self.steps, self.options))
         torch.manual_seed(self.options.seed * 1_000_003 + state.step)
+        if (lowest := self.unfreezing.news(state.step)) is not None:
+            self.place.events.write("unfrozen", step=state.step, lowest=lowest, layers=self.unfreezing.top)
         total = weight = 0.0
-        for indices in micro_batches:
-            inputs = self.model.collate(self.rows.rows(indices))
-            targets = self.rows.targets_of(indices).to(self.model.device)
-            with autocast(self.model.device, self.options.precision):
-                losses, weights = self.model.objective.loss(self.model, inputs, targets)
-            losses.sum().backward()
-            total += float(losses.detach().sum())
-            weight += float(weights.sum())
+        with self.unfreezing.at(state.step):
+            for indices in micro_batches:
+                inputs = self.model.collate(self.rows.rows(indices))
+                targets = self.rows.targets_of(indices).to(self.model.device)
+                with autocast(self.model.device, self.options.precision):
+                    losses, weights = self.model.objective.loss(self.model, inputs, targets)
+                losses.sum().backward()
+                total += float(losses.detach().sum())
+                weight += float(weights.sum())
         if not math.isfinite(total):
             raise AttuneError(
                 f"the loss is {total} at step {state.step}",

@@ -159,6 +159,21 @@ class Progress:
     def _audit(self, event: Mapping[str, Any]) -> None:
         self.console.print(f"audit: {event['summary']}", markup=False, highlight=False)
 
+    def _candidate(self, event: Mapping[str, Any]) -> None:
+        told = f"not usable: {event['reason']}"
+        if event["score"]:
+            told = (
+                f"{event['metric']} {interval(event['score'])}, {event['unknown']:.1%} of tokens unknown, "
+                f"{event['rows_per_second']:,.0f} rows/s, {event['parameters']:,} parameters, "
+                f"{event['mebibytes']:,.1f} MiB"
+            )
+        self.console.print(f"candidate {event['name']}: {told}", markup=False, highlight=False)
+
+    def _chosen(self, event: Mapping[str, Any]) -> None:
+        told = f"chosen: {event['chosen']}, by a linear probe cross-validated on training rows ({event['sample']})"
+        for line in (told, *(f"notice: {notice}" for notice in event["notices"])):
+            self.console.print(line, markup=False, highlight=False)
+
     def _resolved(self, event: Mapping[str, Any]) -> None:
         if times := event.get("seconds_a_step"):
             told = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in times.items())
@@ -183,6 +198,10 @@ class Progress:
         if self.task is None and self.steps > 1:
             self.bar.start()
             self.task = self.bar.add_task("training", total=self.steps, completed=step, rate="", best="")
+
+    def _unfrozen(self, event: Mapping[str, Any]) -> None:
+        what = f"layers {event['lowest']} to {event['layers']}" if event["lowest"] else "all layers and the embeddings"
+        self.console.print(f"from step {event['step'] + 1} on {what} move", highlight=False)
 
     def _step(self, event: Mapping[str, Any]) -> None:
         if self.task is None:

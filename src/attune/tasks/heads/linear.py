@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -168,19 +168,45 @@ def choose_l2(
         The chosen strength, one of `L2_GRID`.
     """
     part = np.random.default_rng(seed).permutation(len(features)) % folds
+    return cross_validated(features, targets, loss, outputs, part)[0]
+
+
+def cross_validated(
+    features: NDArray[np.float32],
+    targets: Tensor,
+    loss: LossOf,
+    outputs: int,
+    part: NDArray[np.int64],
+    grid: Sequence[float] = L2_GRID,
+) -> tuple[float, NDArray[np.float32]]:
+    """Solves the head once a part on the rows of the others, from a strong penalty to a weak one.
+
+    Args:
+        features: `(N, D)`.
+        targets: `(N,)` or `(N, K)`.
+        loss: The task's loss; also what penalties are compared by, on the rows held out.
+        outputs: K.
+        part: `(N,)` the part of each row, counted from 0; at least two of them have rows.
+        grid: Penalties to try, from strong to weak, until the loss no longer falls.
+
+    Returns:
+        The best penalty, and with it the logits `(N, K)` of each row by the head that has not seen its part.
+    """
+    folds = int(part.max()) + 1
     used = [fold for fold in range(folds) if (part == fold).any() and (part != fold).any()]
     bases = {fold: Basis(features[part != fold]) for fold in used}
     starts: dict[int, NDArray[np.float64]] = {}
-    best, chosen = math.inf, L2_GRID[0]
-    for l2 in L2_GRID:
-        held_loss = 0.0
+    best, chosen, answered = math.inf, grid[0], np.zeros((len(features), outputs), dtype=np.float32)
+    for l2 in grid:
+        held_loss, logits = 0.0, np.zeros_like(answered)
         for fold in used:
             keep, held = torch.from_numpy(part != fold), part == fold
             starts[fold] = solve(bases[fold], targets[keep], loss, outputs, l2, starts.get(fold))
             weight, bias = bases[fold].plain(starts[fold])
-            logits = torch.from_numpy(features[held] @ weight.T + bias)
-            held_loss += float(loss(logits, targets[torch.from_numpy(held)])[0].sum())
+            logits[held] = features[held] @ weight.T + bias
+            total, _ = loss(torch.from_numpy(logits[held]), targets[torch.from_numpy(held)])
+            held_loss += float(total.sum())
         if held_loss >= best:
             break
-        best, chosen = held_loss, l2
-    return chosen
+        best, chosen, answered = held_loss, l2, logits
+    return chosen, answered
