@@ -25,6 +25,10 @@ class Alternative:
     label: str
     confidence: float
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, the probability to six digits."""
+        return {"label": self.label, "confidence": round(self.confidence, 6)}
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -33,7 +37,8 @@ class Prediction:
     `answer` is a label, or a list of labels where the task is multi-label. `confidence` is the probability of the
     answer (multi-label: of the least certain label given, or of none applying where the list is empty). `notices`
     say what happened to the row on its way (truncation, unknown tokens). `probabilities` `(K,)` in the bundle's
-    label order, for metrics; it does not leave the process.
+    label order, for metrics; it does not leave the process. `levels`: where labels have parents, the likeliest nodes
+    of every level above the labels, the topmost level first; a node's confidence is the sum of what lies below it.
     """
 
     answer: str | list[str]
@@ -41,18 +46,21 @@ class Prediction:
     alternatives: tuple[Alternative, ...] = ()
     notices: tuple[str, ...] = ()
     probabilities: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    levels: tuple[tuple[Alternative, ...], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The record as it leaves through the CLI, files and HTTP.
 
         Returns:
-            `answer`, `confidence`, `alternatives` and `notices` as plain JSON values, probabilities to six digits.
+            `answer`, `confidence`, `alternatives` and `notices` as plain JSON values, probabilities to six digits; and
+            `levels` where labels have parents.
         """
         return {
             "answer": self.answer,
             "confidence": None if self.confidence is None else round(self.confidence, 6),
-            "alternatives": [{"label": a.label, "confidence": round(a.confidence, 6)} for a in self.alternatives],
+            "alternatives": [a.as_dict() for a in self.alternatives],
             "notices": list(self.notices),
+            **({"levels": [[a.as_dict() for a in level] for level in self.levels]} if self.levels else {}),
         }
 
 
@@ -67,6 +75,8 @@ class Answers:
         gold: `(N,)` int64 label indices, or `(N, K)` bool where the task is multi-label.
         probabilities: `(N, K)` float; rows sum to one unless multi-label.
         chosen: `(N,)` int64, or `(N, K)` bool.
+        ordered: Whether labels are steps of a scale, lowest first.
+        separator: What parts a label's name from its parents'; empty where labels have no parents.
     """
 
     name: str
@@ -74,6 +84,8 @@ class Answers:
     gold: NDArray[Any]
     probabilities: NDArray[Any]
     chosen: NDArray[Any]
+    ordered: bool = False
+    separator: str = ""
 
     @property
     def multi_label(self) -> bool:

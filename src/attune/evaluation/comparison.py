@@ -15,7 +15,7 @@ from attune.evaluation.alignment import align, right
 from attune.evaluation.intervals import Difference, Interval, intervals, paired
 from attune.evaluation.result import read_intervals
 from attune.evaluation.rows import check_rows, excerpt, names
-from attune.tasks.metrics import HEADLINE, NAMES
+from attune.tasks.metrics import headline_of, names_of
 
 
 class Parted(TypedDict):
@@ -63,7 +63,7 @@ class Comparison:
     @property
     def headline(self) -> tuple[str, ...]:
         """The metrics to show first."""
-        return HEADLINE[self.multi_label]
+        return headline_of(self.metrics_a)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back."""
@@ -106,7 +106,7 @@ def compare(
     """
     check_rows(a, texts, ids)
     a, b = align(a, b)
-    metrics, confidence, resamples, seed = NAMES[a.multi_label], options.confidence, options.resamples, options.seed
+    metrics, confidence, resamples, seed = names_of(a), options.confidence, options.resamples, options.seed
     first, second = right(a), right(b)
     return Comparison(
         a=a.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from attune.evaluation.intervals import intervals, paired
 from attune.evaluation.result import Beside, Evaluation, PerClass
 from attune.evaluation.rows import check_rows, worst
 from attune.evaluation.slices import slices
-from attune.tasks.metrics import HEADLINE, NAMES, NO_CASE, checked, reliability
+from attune.tasks.metrics import NO_CASE, checked, headline_of, names_of, reliability
 
 __all__ = ["Comparison", "Evaluation", "compare", "evaluate"]
 
@@ -58,7 +59,7 @@ def evaluate(
         confidence=options.confidence,
         metrics=intervals(
             answers,
-            NAMES[answers.multi_label],
+            names_of(answers),
             confidence=options.confidence,
             resamples=options.resamples,
             seed=options.seed,
@@ -75,9 +76,10 @@ def evaluate(
 
 def beside(answers: Answers, baseline: Answers, options: EvaluationOptions) -> Beside:
     """A baseline's figures, and whether the answers are better than it on the first headline metric."""
-    headline = HEADLINE[answers.multi_label][0]
+    baseline = replace(baseline, ordered=answers.ordered, separator=answers.separator)
+    names = names_of(answers)
+    headline = headline_of(names)[0]
     confidence, resamples, seed = options.confidence, options.resamples, options.seed
-    names = NAMES[answers.multi_label]
     difference = paired(answers, baseline, [headline], confidence=confidence, resamples=resamples, seed=seed)
     return {
         "name": baseline.name,

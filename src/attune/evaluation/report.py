@@ -13,7 +13,6 @@ from attune.evaluation.comparison import Comparison
 from attune.evaluation.confusion import confused_pairs, heat_cells, heat_table
 from attune.evaluation.html import render
 from attune.evaluation.result import Evaluation, PerClass
-from attune.tasks.metrics import NAMES
 
 WEAKEST = 15
 """Labels shown before the rest is folded away."""
@@ -52,7 +51,7 @@ def report(
         "report.html.j2",
         title=title,
         evaluation=evaluation,
-        names=NAMES[evaluation.multi_label],
+        names=tuple(evaluation.metrics),
         facts=facts,
         recipe=recipe_toml,
         curves=Markup(learning_curves(history, {name: words.TITLES[name] for name in evaluation.headline})),
@@ -82,7 +81,7 @@ def comparison_report(comparison: Comparison, *, title: str = "", facts: Mapping
         "comparison.html.j2",
         title=title or f"{comparison.a} against {comparison.b}",
         comparison=comparison,
-        names=NAMES[comparison.multi_label],
+        names=tuple(comparison.differences),
         facts=facts or {},
         most=PARTED,
     )

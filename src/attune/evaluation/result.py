@@ -10,7 +10,7 @@ from attune.evaluation.html import render
 from attune.evaluation.intervals import Difference, Interval
 from attune.evaluation.rows import Wrong
 from attune.evaluation.slices import Slice
-from attune.tasks.metrics import HEADLINE, Bin
+from attune.tasks.metrics import Bin, headline_of
 
 
 class PerClass(TypedDict):
@@ -70,7 +70,7 @@ class Evaluation:
     @property
     def headline(self) -> tuple[str, ...]:
         """The metrics to show first."""
-        return HEADLINE[self.multi_label]
+        return headline_of(self.metrics)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back."""

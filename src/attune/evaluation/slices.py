@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from attune.core.recipe import EvaluationOptions
 from attune.core.records import Answers
 from attune.evaluation.intervals import Interval, intervals
-from attune.tasks.metrics import HEADLINE
+from attune.tasks.metrics import headline_of, names_of
 
 HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 LATIN = re.compile("[A-Za-z\u00c0-\u024f]")
@@ -51,7 +51,7 @@ def headline(answers: Answers, rows: NDArray[np.int64], options: EvaluationOptio
     part = replace(
         answers, gold=answers.gold[rows], chosen=answers.chosen[rows], probabilities=answers.probabilities[rows]
     )
-    name = HEADLINE[answers.multi_label][0]
+    name = headline_of(names_of(answers))[0]
     level, resamples, seed = options.confidence, options.resamples, options.seed
     return intervals(part, [name], confidence=level, resamples=resamples, seed=seed)[name]
 

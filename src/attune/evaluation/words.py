@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attune.evaluation.intervals import Difference, Interval
-from attune.tasks.metrics import HIGHER_IS_BETTER, Bin
+from attune.tasks.metrics import HIGHER_IS_BETTER, LEVELLED, Bin
 
 TITLES = {
     "accuracy": "Accuracy",
@@ -18,6 +18,10 @@ TITLES = {
     "micro_average_precision": "Micro average precision",
     "log_loss": "Log loss",
     "ece": "Calibration error",
+    "quadratic_kappa": "Quadratic kappa",
+    "mae_steps": "Steps off",
+    "hierarchical_f1": "Hierarchical F1",
+    **{name: f"Accuracy, level {number}" for number, name in enumerate(LEVELLED, 1)},
 }
 
 MEANINGS = {
@@ -31,6 +35,13 @@ MEANINGS = {
     "micro_average_precision": "area under precision and recall, all labels in one ranking",
     "log_loss": "surprise at the gold label, in nats; lower is better",
     "ece": "mean gap between confidence and accuracy, 15 bins; lower is better",
+    "quadratic_kappa": "agreement beyond chance, a miss counting by the square of its steps; 0 is chance",
+    "mae_steps": "mean distance of gold and answer in steps of the order; lower is better",
+    "hierarchical_f1": "F1 over labels and all that they lie below, pooled (Kiritchenko et al., 2005)",
+    **{
+        name: f"share of rows whose label is right up to part {number} of its path"
+        for number, name in enumerate(LEVELLED, 1)
+    },
 }
 
 BY = {"length": "Length", "script": "Script"}
@@ -39,7 +50,7 @@ PARTS = {"latin": "Latin", "han": "Chinese", "mixed": "Chinese and Latin", "othe
 
 BASELINES = {"majority": "the majority class", "tfidf": "TF-IDF", "zero-shot": "zero-shot by label names"}
 
-PLAIN = ("mcc", "log_loss")
+PLAIN = ("mcc", "log_loss", "mae_steps")
 """Metrics that are not shares, and are not said in per cent."""
 
 SIGNIFICANT = 0.05

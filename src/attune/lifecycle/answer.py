@@ -255,11 +255,25 @@ def print_line(stream: Any, record: Record) -> None:
 
 @contextlib.contextmanager
 def flat_csv(path: Path, fields: Sequence[str]) -> Generator[Write]:
-    """CSV: lists joined by `|`, the alternatives as JSON."""
+    """CSV: lists joined by `|`, the alternatives and levels as JSON; the columns are those of the first record."""
     with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, ["line", *fields, "answer", "confidence", "alternatives", "notices"])
-        writer.writeheader()
-        yield lambda record: writer.writerow(flattened(record))
+        writer: csv.DictWriter[str] | None = None
+
+        def put(record: Record) -> None:
+            nonlocal writer
+            writer = writer or headed(stream, list(record))
+            writer.writerow(flattened(record))
+
+        yield put
+        if writer is None:
+            headed(stream, ["line", *fields, "answer", "confidence", "alternatives", "notices"])
+
+
+def headed(stream: Any, columns: Sequence[str]) -> csv.DictWriter[str]:
+    """A writer that has written the names of its columns."""
+    writer = csv.DictWriter(stream, columns)
+    writer.writeheader()
+    return writer
 
 
 def flattened(record: Record) -> Record:
@@ -268,7 +282,7 @@ def flattened(record: Record) -> Record:
     return {
         **record,
         "answer": given if isinstance(given, str) else "|".join(given),
-        "alternatives": json.dumps(record["alternatives"], ensure_ascii=False),
+        **{key: json.dumps(record[key], ensure_ascii=False) for key in ("alternatives", "levels") if key in record},
         "notices": "|".join(record["notices"]),
     }
 
@@ -312,5 +326,6 @@ def parquet_schema(record: Record, fields: Sequence[str]) -> pa.Schema:
         [
             ("line", pa.int64()), *((field, pa.large_string()) for field in fields), ("answer", given),
             ("confidence", pa.float64()), ("alternatives", pa.list_(alternative)), ("notices", pa.list_(pa.string())),
+            *([("levels", pa.list_(pa.list_(alternative)))] if "levels" in record else []),
         ]
     )  # fmt: skip

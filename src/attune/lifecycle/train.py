@@ -80,6 +80,8 @@ class Run:
         splits = self._data()
         task = task_of(self.recipe)
         labels = task.labels(splits.train.labels())
+        if splits.test:
+            task.check(splits.test.labels(), "data.test")
         if splits.validation and (unseen := task.unseen(splits.validation.labels(), labels)):
             raise unseen_labels(unseen)
         known = resolve.Known(splits.fingerprints, files.sha256, task.fields)

@@ -55,9 +55,20 @@ HEADLINE = {
 }
 
 
+GRADED = ("quadratic_kappa", "mae_steps"), ("hierarchical_f1", "level_1_accuracy")
+"""What is shown before them where labels are ordered, and after the first of them where labels have parents."""
+
+
+def shown(evaluation: Mapping[str, Any]) -> list[str]:
+    """The figures of an evaluation that fit a terminal, the one that is tested first."""
+    before, after = ([name for name in names if name in evaluation["metrics"]] for names in GRADED)
+    first, *others = HEADLINE[evaluation["multi_label"]]
+    return [*before, first, *after, *others]
+
+
 def show_evaluation(evaluation: Mapping[str, Any]) -> None:
     """Prints headline figures with intervals, beside the baselines, and the paired test against each."""
-    names = HEADLINE[evaluation["multi_label"]]
+    names = shown(evaluation)
     against = [f"difference in {names[0]}"] if evaluation["baselines"] else []
     rows = [[evaluation["name"], *(interval(evaluation["metrics"][name]) for name in names), *("" for _ in against)]]
     for other in evaluation["baselines"]:

@@ -92,5 +92,8 @@ def say_plain(record: dict[str, Any]) -> None:
     others = ", ".join(f"{a['label']} {a['confidence']:.0%}" for a in record["alternatives"] if a["label"] != given)
     say(f"{given}  {record['confidence']:.0%}   {record['text']}")
     say(f"    else: {others}")
+    for level in record.get("levels", []):
+        told = ", ".join(f"{a['label']} {a['confidence']:.0%}" for a in level)
+        say(f"    above: {told}")
     for notice in record["notices"]:
         say(f"    note: {notice}")

@@ -51,6 +51,7 @@ class Answer(BaseModel):
     confidence: float | None
     alternatives: list[Alternative]
     notices: list[str]
+    levels: list[list[Alternative]] = Field([], description="Where labels have parents: each level above them.")
 
 
 class Reply(BaseModel):
@@ -89,7 +90,7 @@ def service(engine: Engine, key: str) -> FastAPI:
 
     app.add_exception_handler(DataError, refused)
 
-    @app.post("/v1/predict", dependencies=[Depends(allowed)])
+    @app.post("/v1/predict", dependencies=[Depends(allowed)], response_model_exclude_unset=True)
     def predict(question: Question) -> Reply:
         """Answers one row or many."""
         rows = [row if isinstance(row, str) else row.model_dump() for row in question.rows]
