@@ -1,8 +1,8 @@
 """Every metric over many reweightings of the same rows at once.
 
 Accuracy, F1, MCC, kappa, log loss and ECE depend on the rows only through sums. So each row becomes one line of a
-sparse matrix, a resample becomes a vector of row weights, and one product gives the sums of all resamples. Average precision
-needs an order, which no weight changes: rows are sorted once. Both agree with `attune.tasks.metrics` on the
+sparse matrix, a resample becomes a vector of row weights, and one product gives the sums of all resamples. Average
+precision needs an order, which no weight changes: rows are sorted once. Both agree with `attune.tasks.metrics` on the
 resampled rows, exactly.
 """
 

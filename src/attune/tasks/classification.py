@@ -102,7 +102,7 @@ class Classification(LabelTask):
 
     Options: ClassVar[type[ClassificationOptions]] = ClassificationOptions
     summary: ClassVar[str] = (
-        "one label a text, or several (`multi_label = true`); labels may have an order or parents (`order`, `hierarchy`)"
+        "one label a text, or several (`multi_label = true`); labels may have an `order`, or parents (`hierarchy`)"
     )
     fields: ClassVar[tuple[str, ...]] = (FIRST,)
 

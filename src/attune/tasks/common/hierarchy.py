@@ -82,7 +82,7 @@ def parent_logits(logits: Tensor, level: Level) -> Tensor:
     return (shares @ torch.from_numpy(level.members).to(logits)).log() + highest
 
 
-def ranked(probabilities: NDArray[np.float32], nodes: Sequence[str], most: int) -> list[tuple[Alternative, ...]]:
+def ranked(probabilities: NDArray[np.float32], nodes: tuple[str, ...], most: int) -> list[tuple[Alternative, ...]]:
     """The likeliest nodes of each row."""
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :most]
     return [
