@@ -74,12 +74,17 @@ class Hierarchy(Structure):
 
 
 def parent_logits(logits: Tensor, level: Level) -> Tensor:
-    """`(B, G)` logits whose softmax are the sums of the labels' own: a log-sum-exp over what lies below each node."""
+    """`(B, G)` logits whose softmax are the sums of the labels' own: a log-sum-exp over what lies below each node.
+
+    The sum is a product of matrices, whose gradient is the same on every run on a GPU too, and stays in float32 where
+    training is in bfloat16.
+    """
     of = torch.from_numpy(level.of).to(logits.device).expand(len(logits), -1)
     empty = torch.full((len(logits), len(level.nodes)), -torch.inf).to(logits)
     highest = empty.scatter_reduce(1, of, logits.detach(), "amax")
     shares = (logits - highest.gather(1, of)).exp()
-    return (shares @ torch.from_numpy(level.members).to(logits)).log() + highest
+    with torch.autocast(logits.device.type, enabled=False):
+        return (shares @ torch.from_numpy(level.members).to(logits)).log() + highest
 
 
 def ranked(probabilities: NDArray[np.float32], nodes: tuple[str, ...], most: int) -> list[tuple[Alternative, ...]]:
