@@ -38,9 +38,10 @@ def align(a: Answers, b: Answers) -> tuple[Answers, Answers]:
             expected="answers to the same rows",
             remedy="evaluate both on the same file",
         )
+    turned = b.ordered and not a.ordered
     a, b = alike(a, b)
     if a.labels != b.labels:
-        first, second = (b, a) if b.ordered and not a.ordered else (a, b)
+        first, second = (b, a) if turned else (a, b)
         labels = (*first.labels, *(label for label in second.labels if label not in set(first.labels)))
         a, b = relabelled(a, labels), relabelled(b, labels)
     differing = a.gold != b.gold

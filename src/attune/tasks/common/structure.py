@@ -57,12 +57,15 @@ class Structure(ABC):
     def levels(
         self, probabilities: NDArray[np.float32], names: Sequence[str], most: int
     ) -> list[tuple[tuple[Alternative, ...], ...]]:
-        """What is above each row's labels: a level a tuple, the topmost first; nothing where labels have no parents.
+        """What is above each row's labels.
 
         Args:
             probabilities: `(B, K)`.
             names: The K label names.
             most: Alternatives kept of a level, the likeliest.
+
+        Returns:
+            For each row a tuple a level, the topmost first; nothing where labels have no parents.
         """
 
     def check(self, names: Collection[str], where: str) -> None:
