@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from attune.core.records import Answers
@@ -24,3 +26,14 @@ def multi(rows: int = 300, labels: int = 6, *, seed: int = 0, noise: float = 1.5
     logits = np.random.default_rng(seed).normal(size=(rows, labels)) * noise - 2 + 4 * gold
     probabilities = 1 / (1 + np.exp(-logits))
     return Answers(name, tuple(f"label_{k}" for k in range(labels)), gold, probabilities, probabilities > 0.5)
+
+
+def ordinal(rows: int = 300, labels: int = 5, *, seed: int = 0, noise: float = 1.5) -> Answers:
+    """Answers with labels that are steps of a scale."""
+    return replace(single(rows, labels, seed=seed, noise=noise), ordered=True)
+
+
+def hierarchical(rows: int = 300, labels: int = 5, *, seed: int = 0, noise: float = 1.5) -> Answers:
+    """Answers with labels that are paths of two or three parts."""
+    names = ("a/x", "a/y/1", "a/y/2", "b/x", "c/x", "c/y")[:labels]
+    return replace(single(rows, labels, seed=seed, noise=noise), labels=names, separator="/")

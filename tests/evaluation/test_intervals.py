@@ -3,23 +3,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from answers import multi, single
+from answers import hierarchical, multi, ordinal, single
 from attune.core.records import Answers
 from attune.errors import DataError
 from attune.evaluation.alignment import align, relabelled
 from attune.evaluation.intervals import COUNTED, MCNEMAR, RANDOMISATION, intervals, mcnemar_p, paired
 from attune.evaluation.resampling import Resampler, bootstrap_weights, swap_weights
-from attune.tasks.metrics import NAMES, classification_metrics
+from attune.tasks.metrics import NAMES, classification_metrics, names_of
 
 LEVEL = {"confidence": 0.95, "resamples": 200, "seed": 0}
 
 
-@pytest.mark.parametrize("make", [single, multi])
+@pytest.mark.parametrize("make", [single, multi, ordinal, hierarchical])
 def test_a_resample_is_measured_as_its_rows_would_be(make):
     answers = make(80)
     # ties, and labels that only some resamples hold
     answers = replace(answers, probabilities=np.round(answers.probabilities, 1))
-    names = NAMES[answers.multi_label]
+    names = names_of(answers)
     weights = next(bootstrap_weights(80, 5, 5, seed=3))
     found = Resampler(answers, names)(weights)
     for place, counts in enumerate(weights.astype(int)):
@@ -97,10 +97,10 @@ def test_mcnemar_by_hand():
     assert mcnemar_p(a, a) == 1
 
 
-@pytest.mark.parametrize("make", [single, multi])
+@pytest.mark.parametrize("make", [single, multi, ordinal, hierarchical])
 def test_paired_differences_are_symmetric(make):
     a, b = make(120, seed=1), make(120, seed=2, noise=2.5)
-    names = NAMES[a.multi_label]
+    names = names_of(a)
     there, back = paired(a, b, names, **LEVEL), paired(b, a, names, **LEVEL)
     for name in names:
         assert there[name].value == pytest.approx(-back[name].value)
@@ -133,6 +133,38 @@ def test_labels_are_aligned_before_comparing():
     aligned, other = align(a, turned)
     assert aligned.labels == other.labels == (*a.labels, "new")
     assert not other.probabilities[:, -1].any()
+
+
+def test_kappa_is_zero_where_a_resample_has_one_label():
+    answers = replace(ordinal(4), gold=np.zeros(4, np.int64), chosen=np.array([0, 0, 0, 2]))
+    found = Resampler(answers, ["quadratic_kappa", "mae_steps"])(np.array([[2.0, 1, 1, 0], [1, 1, 1, 1]]))
+    assert found["quadratic_kappa"].tolist() == [0, 0]
+    assert found["mae_steps"].tolist() == [0, 0.5]
+
+
+def test_what_one_knows_of_the_labels_holds_for_both():
+    scale = ordinal(60)
+    plain = relabelled(single(60, seed=1), tuple(sorted(scale.labels, reverse=True)))
+    for a, b in (align(plain, scale), align(scale, plain)):
+        assert a.labels == b.labels == scale.labels
+        assert a.ordered and b.ordered
+    tree = hierarchical(60)
+    a, b = align(replace(tree, separator=""), tree)
+    assert a.separator == b.separator == "/"
+
+
+def test_other_orders_are_refused():
+    scale = ordinal(60)
+    turned = relabelled(scale, tuple(reversed(scale.labels)))
+    with pytest.raises(DataError, match="do not agree on the order"):
+        align(scale, turned)
+    with pytest.raises(DataError, match="'new' not in the order"):
+        align(scale, relabelled(single(60), (*scale.labels, "new")))
+    tree = hierarchical(60)
+    with pytest.raises(DataError, match="what parts them"):
+        align(tree, replace(tree, separator="-", labels=tuple(name.replace("/", "-") for name in tree.labels)))
+    with pytest.raises(DataError, match="has no '/'"):
+        align(replace(single(60), separator="/"), single(60))
 
 
 def test_other_rows_are_refused():

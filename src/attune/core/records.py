@@ -27,6 +27,10 @@ class Alternative:
     label: str
     confidence: float
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, the probability to six digits."""
+        return {"label": self.label, "confidence": round(self.confidence, 6)}
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -52,7 +56,8 @@ class Prediction:
     `notices` say what happened to the row on its way (truncation, unknown tokens). `spans` say where in the text the
     answer stands. `probabilities` are what the answer was chosen by, `(K,)` in the bundle's label order where it is one
     of K labels; `margin` is how much of them would have to change for another answer, where that is not told by them.
-    Neither leaves the process.
+    Neither leaves the process. `levels`: where labels have parents, the likeliest nodes of every level
+    above the labels, the topmost level first; a node's confidence is the sum of what lies below it.
     """
 
     answer: str | float | list[str]
@@ -62,20 +67,22 @@ class Prediction:
     probabilities: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     spans: tuple[Span, ...] = ()
     margin: float | None = field(default=None, repr=False, compare=False)
+    levels: tuple[tuple[Alternative, ...], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The record as it leaves through the CLI, files and HTTP.
 
         Returns:
             `answer`, `confidence`, `alternatives`, `notices` and `spans` as plain JSON values, probabilities to six
-            digits.
+            digits; and `levels` where labels have parents.
         """
         return {
             "answer": self.answer,
             "confidence": None if self.confidence is None else round(self.confidence, 6),
-            "alternatives": [{"label": a.label, "confidence": round(a.confidence, 6)} for a in self.alternatives],
+            "alternatives": [a.as_dict() for a in self.alternatives],
             "notices": list(self.notices),
             "spans": [span.as_dict() for span in self.spans],
+            **({"levels": [[a.as_dict() for a in level] for level in self.levels]} if self.levels else {}),
         }
 
 
@@ -90,6 +97,8 @@ class Answers:
         gold: `(N,)` int64 label indices, or `(N, K)` bool where the task is multi-label.
         probabilities: `(N, K)` float; rows sum to one unless multi-label.
         chosen: `(N,)` int64, or `(N, K)` bool.
+        ordered: Whether labels are steps of a scale, lowest first.
+        separator: What parts a label's name from its parents'; empty where labels have no parents.
     """
 
     name: str
@@ -97,6 +106,8 @@ class Answers:
     gold: NDArray[Any]
     probabilities: NDArray[Any]
     chosen: NDArray[Any]
+    ordered: bool = False
+    separator: str = ""
 
     @property
     def multi_label(self) -> bool:

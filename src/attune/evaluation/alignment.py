@@ -17,14 +17,14 @@ def align(a: Answers, b: Answers) -> tuple[Answers, Answers]:
     """Brings two sets of answers to the same rows into one label order.
 
     Args:
-        a: The first; its labels come first, in its order.
+        a: The first; its labels come first, in its order. Where only one has ordered labels, its order holds for both.
         b: The second. Labels only one of them knows get probability zero in the other.
 
     Returns:
-        Both over the same labels, with equal gold.
+        Both over the same labels, with equal gold. Where one has labels with an order or with parents, both have.
 
     Raises:
-        DataError: The number of rows, the kind of task or the gold labels differ.
+        DataError: The number of rows, the kind of task, the order of labels or the gold labels differ.
     """
     checked(a)
     checked(b)
@@ -38,8 +38,11 @@ def align(a: Answers, b: Answers) -> tuple[Answers, Answers]:
             expected="answers to the same rows",
             remedy="evaluate both on the same file",
         )
+    turned = b.ordered and not a.ordered
+    a, b = alike(a, b)
     if a.labels != b.labels:
-        labels = (*a.labels, *(label for label in b.labels if label not in set(a.labels)))
+        first, second = (b, a) if turned else (a, b)
+        labels = (*first.labels, *(label for label in second.labels if label not in set(first.labels)))
         a, b = relabelled(a, labels), relabelled(b, labels)
     differing = a.gold != b.gold
     rows = np.flatnonzero(differing.any(axis=1) if a.multi_label else differing)
@@ -51,6 +54,34 @@ def align(a: Answers, b: Answers) -> tuple[Answers, Answers]:
             remedy="evaluate both on the same file",
         )
     return a, b
+
+
+def alike(a: Answers, b: Answers) -> tuple[Answers, Answers]:
+    """Gives both what one of them knows of the labels: their order, and what parts them from their parents.
+
+    Args:
+        a: The first.
+        b: The second; one of them may come from a task that knows nothing but names.
+
+    Returns:
+        Both, alike in this.
+
+    Raises:
+        DataError: They know different things, or one has labels that are not in the other's order.
+    """
+    orders = {one.labels for one in (a, b) if one.ordered}
+    separators = {one.separator for one in (a, b) if one.separator}
+    outside = sorted({*a.labels, *b.labels}.difference(*orders)) if orders else []
+    if len(orders) > 1 or len(separators) > 1 or outside:
+        raise DataError(
+            f"{', '.join(map(repr, outside))} not in the order of labels of the other"
+            if outside
+            else "they do not agree on the order of labels, or on what parts them from their parents",
+            where=f"{a.name} and {b.name}",
+            expected="task.order and task.hierarchy that are the same, or that only one has",
+        )
+    known: dict[str, Any] = {"ordered": bool(orders), "separator": "".join(separators)}
+    return replace(a, **known), replace(b, **known)
 
 
 def relabelled(answers: Answers, labels: tuple[str, ...]) -> Answers:

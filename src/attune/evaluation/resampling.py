@@ -1,8 +1,8 @@
 """Every metric over many reweightings of the same rows at once.
 
-Accuracy, F1, MCC, log loss and ECE depend on the rows only through sums. So each row becomes one line of a sparse
-matrix, a resample becomes a vector of row weights, and one product gives the sums of all resamples. Average precision
-needs an order, which no weight changes: rows are sorted once. Both agree with `attune.tasks.metrics` on the
+Accuracy, F1, MCC, kappa, log loss and ECE depend on the rows only through sums. So each row becomes one line of a
+sparse matrix, a resample becomes a vector of row weights, and one product gives the sums of all resamples. Average
+precision needs an order, which no weight changes: rows are sorted once. Both agree with `attune.tasks.metrics` on the
 resampled rows, exactly.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from attune.core.records import Answers
-from attune.tasks.metrics import BINS, Floats, bin_of, certainty, losses, present
+from attune.tasks.graded_metrics import kappa_of_sums
+from attune.tasks.metrics import BINS, LEVELLED, Floats, bin_of, certainty, losses, present, structure_sums
 
 CELLS = 4_000_000
 """Numbers held at once for a block of resamples; bounds memory, changes no result."""
@@ -36,6 +38,7 @@ class Sums:
         chosen: Rows per label that have it chosen `(R, P)`.
         gap: Sum of confidence less outcome per bin `(R, 15)`.
         decisions: Decisions a row holds: 1, or K where multi-label.
+        graded: Sums behind the figures of ordered labels and of labels with parents, by name, `(R,)` each.
     """
 
     rows: Floats
@@ -46,6 +49,7 @@ class Sums:
     chosen: Floats
     gap: Floats
     decisions: int
+    graded: dict[str, Floats]
 
 
 def over_sum(part: Floats, whole: Floats) -> Floats:
@@ -86,6 +90,11 @@ def right_share(sums: Sums) -> Floats:
     return sums.right / sums.rows
 
 
+def level_share(sums: Sums, name: str) -> Floats:
+    """Share of rows that are right on a level above the labels."""
+    return sums.graded[name] / sums.rows
+
+
 BY_SUMS: dict[str, Callable[[Sums], Floats]] = {
     "accuracy": right_share,
     "subset_accuracy": right_share,
@@ -95,6 +104,10 @@ BY_SUMS: dict[str, Callable[[Sums], Floats]] = {
     "mcc": mcc,
     "log_loss": lambda sums: sums.loss / sums.rows,
     "ece": lambda sums: np.abs(sums.gap).sum(axis=1) / (sums.rows * sums.decisions),
+    "quadratic_kappa": lambda sums: kappa_of_sums(sums.rows, sums.graded),
+    "mae_steps": lambda sums: sums.graded["steps"] / sums.rows,
+    "hierarchical_f1": lambda sums: 2 * sums.graded["shared"] / (sums.graded["gold_path"] + sums.graded["chosen_path"]),
+    **{name: partial(level_share, name=name.removesuffix("_accuracy")) for name in LEVELLED},
 }
 
 
@@ -111,7 +124,9 @@ class Resampler:
         self.rows = len(answers.gold)
         self._decisions = len(answers.labels) if answers.multi_label else 1
         self._occurring = len(present(answers))
-        self._statistics = statistics(answers) if set(names) & set(BY_SUMS) else None
+        graded = structure_sums(answers)
+        self._graded = tuple(graded)
+        self._statistics = statistics(answers, list(graded.values())) if set(names) & set(BY_SUMS) else None
         self._rankings: dict[str, list[Ranking]] = {}
         if "average_precision" in names:
             self._rankings["average_precision"] = label_rankings(answers)
@@ -144,13 +159,22 @@ class Resampler:
 
     def _sums(self, statistics: Any, weights: Floats) -> Sums:
         sums: Floats = np.asarray(statistics @ weights.T).T
-        edges = np.cumsum([2, *[self._occurring] * 3])
-        head, both, gold, chosen, gap = np.split(sums, edges, axis=1)
-        return Sums(weights.sum(axis=1), head[:, 0], head[:, 1], both, gold, chosen, gap, self._decisions)
+        edges = np.cumsum([2, *[self._occurring] * 3, BINS])
+        head, both, gold, chosen, gap, rest = np.split(sums, edges, axis=1)
+        graded = dict(zip(self._graded, rest.T, strict=True))
+        return Sums(weights.sum(axis=1), head[:, 0], head[:, 1], both, gold, chosen, gap, self._decisions, graded)
 
 
-def statistics(answers: Answers) -> Any:
-    """What each row adds to the sums, a sparse `(2 + 3 P + 15, N)` matrix: right, loss, both, gold, chosen, gap."""
+def statistics(answers: Answers, graded: Sequence[Floats]) -> Any:
+    """What each row adds to the sums, a sparse matrix, a column a row.
+
+    Args:
+        answers: N rows.
+        graded: G further rows of the matrix, `(N,)` each.
+
+    Returns:
+        `(2 + 3 P + 15 + G, N)`: right, loss, both, gold, chosen, gap, and those given.
+    """
     gold, chosen = (indicators(answers, values) for values in (answers.gold, answers.chosen))
     right = answers.gold == answers.chosen
     right = right.all(axis=1) if answers.multi_label else right
@@ -160,7 +184,8 @@ def statistics(answers: Answers) -> Any:
         ((confidences - outcomes).ravel(), (bin_of(confidences).ravel(), rows)), shape=(BINS, len(answers.gold))
     )
     head = sparse.csr_matrix(np.stack([right.astype(np.float64), losses(answers)]))
-    return sparse.vstack([head, gold.multiply(chosen), gold, chosen, gap], format="csr")
+    rest = sparse.csr_matrix(np.stack(graded)) if graded else sparse.csr_matrix((0, len(answers.gold)))
+    return sparse.vstack([head, gold.multiply(chosen), gold, chosen, gap, rest], format="csr")
 
 
 def indicators(answers: Answers, values: NDArray[Any]) -> Any:

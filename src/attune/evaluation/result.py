@@ -10,7 +10,7 @@ from attune.evaluation.html import render
 from attune.evaluation.intervals import Difference, Interval
 from attune.evaluation.rows import Wrong
 from attune.evaluation.slices import Slice
-from attune.tasks.metrics import HEADLINE, Bin
+from attune.tasks.metrics import Bin, headline_of
 
 
 class PerClass(TypedDict):
@@ -84,7 +84,7 @@ class Evaluation:
             An equal evaluation.
         """
         values: dict[str, Any] = {
-            "headline": list(HEADLINE[document["multi_label"]])
+            "headline": list(headline_of(document["metrics"]))
         }  # bundles of attune 0.1 do not say it
         values |= {field.name: document[field.name] for field in fields(cls) if field.name in document}
         values["metrics"] = read_intervals(document["metrics"])

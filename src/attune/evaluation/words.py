@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attune.evaluation.intervals import Difference, Interval
-from attune.tasks.metrics import Bin, higher_is_better
+from attune.tasks.metrics import LEVELLED, Bin, higher_is_better
 
 TITLES = {
     "accuracy": "Accuracy",
@@ -23,6 +23,10 @@ TITLES = {
     "exact_rows": "Rows exactly right",
     "log_loss": "Log loss",
     "ece": "Calibration error",
+    "quadratic_kappa": "Quadratic kappa",
+    "mae_steps": "Steps off",
+    "hierarchical_f1": "Hierarchical F1",
+    **{name: f"Accuracy, level {number}" for number, name in enumerate(LEVELLED, 1)},
 }
 
 MEANINGS = {
@@ -41,6 +45,13 @@ MEANINGS = {
     "exact_rows": "share of rows whose spans are all right",
     "log_loss": "surprise at the gold label, in nats; lower is better",
     "ece": "mean gap between confidence and accuracy, 15 bins; lower is better",
+    "quadratic_kappa": "agreement beyond chance, a miss counting by the square of its steps; 0 is chance",
+    "mae_steps": "mean distance of gold and answer in steps of the order; lower is better",
+    "hierarchical_f1": "F1 over labels and all that they lie below, pooled (Kiritchenko et al., 2005)",
+    **{
+        name: f"share of rows whose label is right up to part {number} of its path"
+        for number, name in enumerate(LEVELLED, 1)
+    },
 }
 
 BY = {"length": "Length", "script": "Script"}
@@ -54,7 +65,7 @@ BASELINES = {
     "lookup": "each word's most frequent tag",
 }
 
-PLAIN = ("mcc", "log_loss")
+PLAIN = ("mcc", "log_loss", "mae_steps")
 """Metrics that are not shares, and are not said in per cent."""
 
 SIGNIFICANT = 0.05

@@ -258,13 +258,25 @@ def print_line(stream: Any, record: Record) -> None:
 
 @contextlib.contextmanager
 def flat_csv(path: Path, form: Form) -> Generator[Write]:
-    """CSV: lists joined by `|`, the alternatives as JSON."""
+    """CSV: lists joined by `|`, what is nested as JSON; the columns are those of the first record."""
     with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(
-            stream, ["line", *form.fields, "answer", "confidence", "alternatives", "notices", "spans"]
-        )
-        writer.writeheader()
-        yield lambda record: writer.writerow(flattened(record, form))
+        writer: csv.DictWriter[str] | None = None
+
+        def put(record: Record) -> None:
+            nonlocal writer
+            writer = writer or headed(stream, list(record))
+            writer.writerow(flattened(record, form))
+
+        yield put
+        if writer is None:
+            headed(stream, ["line", *form.fields, "answer", "confidence", "alternatives", "notices", "spans"])
+
+
+def headed(stream: Any, columns: Sequence[str]) -> csv.DictWriter[str]:
+    """A writer that has written the names of its columns."""
+    writer = csv.DictWriter(stream, columns)
+    writer.writeheader()
+    return writer
 
 
 def flattened(record: Record, form: Form) -> Record:
@@ -272,7 +284,7 @@ def flattened(record: Record, form: Form) -> Record:
     given = record["answer"]
     return {
         **record,
-        **{name: coded(record[name]) for name in (*form.also, "alternatives", "spans")},
+        **{name: coded(record[name]) for name in (*form.also, "alternatives", "spans", "levels") if name in record},
         "answer": "|".join(given) if isinstance(given, list) else given,
         "notices": "|".join(record["notices"]),
     }
@@ -328,5 +340,6 @@ def parquet_schema(record: Record, form: Form) -> pa.Schema:
             ("line", pa.int64()), *((field, pa.large_string()) for field in form.fields), ("answer", given),
             ("confidence", pa.float64()), ("alternatives", pa.list_(alternative)), ("notices", pa.list_(pa.string())),
             ("spans", pa.list_(span)),
+            *([("levels", pa.list_(pa.list_(alternative)))] if "levels" in record else []),
         ]
     )  # fmt: skip

@@ -88,6 +88,8 @@ class Run:
         splits = self._data()
         task = task_of(self.recipe)
         labels = task.labels(splits.train.golds())
+        if splits.test:
+            task.check(splits.test.golds(), "data.test")
         if splits.validation and (unseen := task.unseen(splits.validation.golds(), labels)):
             raise unseen_labels(unseen)
         files = self._backbone(found, splits, task, labels)

@@ -7,6 +7,7 @@ recall and F1 without a case count as zero.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from sklearn.metrics import accuracy_score, average_precision_score, f1_score, m
 
 from attune.core.records import Answers
 from attune.errors import DataError
+from attune.tasks.common.paths import MOST_LEVELS, misplaced, upper_levels
+from attune.tasks.graded_metrics import hierarchical_metrics, hierarchical_sums, ordinal_metrics, ordinal_sums
 
 Floats = NDArray[np.float64]
 
@@ -49,8 +52,17 @@ HEADLINE: dict[bool, tuple[str, ...]] = {
 }
 """The metrics shown first, by whether the task is multi-label. The first of them is the one that is tested."""
 
+ORDERED = ("quadratic_kappa", "mae_steps")
+"""What is measured besides where labels are steps of a scale."""
+
+LEVELLED = tuple(f"level_{number}_accuracy" for number in range(1, MOST_LEVELS))
+"""Accuracy of each level above the labels, the topmost first, where labels have parents."""
+
+LOWER_IS_BETTER = ("log_loss", "ece", "mae_steps")
+
 HIGHER_IS_BETTER: dict[str, bool] = {
-    name: name not in ("log_loss", "ece") for name in sorted({*NAMES[False], *NAMES[True]})
+    name: name not in LOWER_IS_BETTER
+    for name in sorted({*NAMES[False], *NAMES[True], *ORDERED, *LEVELLED, "hierarchical_f1"})
 }
 """Which way is up."""
 
@@ -84,11 +96,13 @@ def classification_metrics(answers: Answers) -> dict[str, float]:
     occur in gold, `average_precision_score`'s step-wise sum; `micro_average_precision` ranks all rows and labels in
     one list.
 
+    Where labels are ordered or have parents, what `ordinal_metrics` and `hierarchical_metrics` say is added.
+
     Args:
         answers: Gold, probabilities and choices of N rows, N > 0.
 
     Returns:
-        The metrics named in `NAMES`, each a plain float.
+        The metrics that `names_of` names, each a plain float.
 
     Raises:
         DataError: There are no rows, or the shapes do not fit each other.
@@ -106,11 +120,69 @@ def classification_metrics(answers: Answers) -> dict[str, float]:
         result["mcc"] = float(matthews_corrcoef(gold, chosen)) if len(occurring) > 1 else 0.0
     result["log_loss"] = float(losses(answers).mean())
     result["ece"] = calibration_error(reliability(answers))
-    return {name: result[name] for name in NAMES[answers.multi_label]}
+    if answers.ordered:
+        result |= ordinal_metrics(gold, chosen, len(answers.labels))
+    if answers.separator:
+        result |= hierarchical_metrics(gold, chosen, answers.labels, answers.separator)
+    return {name: result[name] for name in names_of(answers)}
+
+
+def names_of(answers: Answers) -> tuple[str, ...]:
+    """Every metric of a set of answers, by name."""
+    names = NAMES[answers.multi_label]
+    if answers.ordered:
+        names = (*ORDERED, *names)
+    if answers.separator:
+        above = len(upper_levels(answers.labels, answers.separator))
+        names = (*names, *LEVELLED[:above], "hierarchical_f1")
+    return names
+
+
+def headline_of(names: Collection[str]) -> tuple[str, ...]:
+    """The metrics to show first, of all that were measured; the first of them is the one that is tested.
+
+    Args:
+        names: What `names_of` named.
+
+    Returns:
+        Those of `HEADLINE`; before them kappa where labels are ordered, after them two of a hierarchy.
+    """
+    return (
+        *(name for name in ("quadratic_kappa",) if name in names),
+        *HEADLINE["subset_accuracy" in names],
+        *(name for name in ("level_1_accuracy", "hierarchical_f1") if name in names),
+    )
+
+
+def choices(*, multi_label: bool, ordered: bool, levelled: bool) -> tuple[str, ...]:
+    """What training may stop and choose on, the default first.
+
+    Args:
+        multi_label: Whether a row may have several labels.
+        ordered: Whether labels are steps of a scale.
+        levelled: Whether labels have parents; then there is at least one level above them.
+
+    Returns:
+        Names of metrics that all such tasks have, and `loss`.
+    """
+    names = (*(ORDERED if ordered else ()), *NAMES[multi_label])
+    names = (*names, *(("level_1_accuracy", "hierarchical_f1") if levelled else ()))
+    first = headline_of(names)[0]
+    return (first, *(name for name in names if name != first), "loss")
+
+
+def structure_sums(answers: Answers) -> dict[str, Floats]:
+    """What each row adds to the sums behind the figures of ordered labels and of labels with parents, `(N,)` each."""
+    found: dict[str, Floats] = {}
+    if answers.ordered:
+        found |= ordinal_sums(answers.gold, answers.chosen)
+    if answers.separator:
+        found |= hierarchical_sums(answers.gold, answers.chosen, answers.labels, answers.separator)
+    return found
 
 
 def checked(answers: Answers) -> None:
-    """Refuses answers without rows, or whose arrays do not fit each other."""
+    """Refuses answers without rows, whose arrays do not fit, or whose labels are no paths where they must be."""
     rows, labels = len(answers.gold), len(answers.labels)
     if not rows:
         raise DataError("there are no rows to measure", where=answers.name, expected="at least one row with a label")
@@ -122,6 +194,8 @@ def checked(answers: Answers) -> None:
             where=answers.name,
             expected=f"{shape}, {(rows, labels)} and {shape}",
         )
+    if answers.separator and (wrong := misplaced(answers.labels, answers.separator)):
+        raise DataError(wrong[0], where=answers.name, expected=f"labels with {answers.separator!r} after their parents")
 
 
 def present(answers: Answers) -> NDArray[np.int64]:

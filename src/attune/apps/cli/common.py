@@ -49,9 +49,13 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "
     Console(soft_wrap=False).print(grid)
 
 
+BEHIND = ("mae_steps", "log_loss", "ece")
+"""Figures shown after the headline, where a task has them."""
+
+
 def show_evaluation(evaluation: Mapping[str, Any]) -> None:
     """Prints headline figures with intervals, beside the baselines, and the paired test against each."""
-    names = [*evaluation["headline"], *(name for name in ("log_loss", "ece") if name in evaluation["metrics"])]
+    names = [*evaluation["headline"], *(name for name in BEHIND if name in evaluation["metrics"])]
     against = [f"difference in {names[0]}"] if evaluation["baselines"] else []
     rows = [[evaluation["name"], *(interval(evaluation["metrics"][name]) for name in names), *("" for _ in against)]]
     for other in evaluation["baselines"]:

@@ -99,5 +99,8 @@ def say_plain(record: dict[str, Any]) -> None:
     for span in record["spans"]:
         certain = "" if span["confidence"] is None else f"  {span['confidence']:.0%}"
         say(f"    {span['label']}: {span['text']!r} at {span['start']}–{span['end']}{certain}")
+    for level in record.get("levels", []):
+        told = ", ".join(f"{a['label']} {a['confidence']:.0%}" for a in level)
+        say(f"    above: {told}")
     for notice in record["notices"]:
         say(f"    note: {notice}")

@@ -62,6 +62,7 @@ class Answer(BaseModel):
     alternatives: list[Alternative]
     notices: list[str]
     spans: list[Span]
+    levels: list[list[Alternative]] = Field([], description="Where labels have parents: each level above them.")
 
 
 class Reply(BaseModel):
@@ -100,7 +101,7 @@ def service(engine: Engine, key: str) -> FastAPI:
 
     app.add_exception_handler(DataError, refused)
 
-    @app.post("/v1/predict", dependencies=[Depends(allowed)])
+    @app.post("/v1/predict", dependencies=[Depends(allowed)], response_model_exclude_unset=True)
     def predict(question: Question) -> Reply:
         """Answers one row or many."""
         rows = [row if isinstance(row, str) else row.model_dump() for row in question.rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -20,9 +20,10 @@ from attune.core.recipe import Options
 from attune.core.records import Alternative, Answers, Input, Prediction
 from attune.errors import DataError, RecipeError, nearest
 from attune.tasks.common.asked import Asked
-from attune.tasks.common.losses import binary_cross_entropy, cross_entropy
+from attune.tasks.common.losses import binary_cross_entropy
+from attune.tasks.common.structure import Flat, Structure
 from attune.tasks.heads.registry import HEADS
-from attune.tasks.metrics import HEADLINE, HIGHER_IS_BETTER, NAMES, classification_metrics
+from attune.tasks.metrics import HIGHER_IS_BETTER, choices, classification_metrics
 
 SHOWN_ALTERNATIVES = 5
 
@@ -47,7 +48,7 @@ class LabelOptions(Options):
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels learned from the training rows: names in sorted order, with their counts."""
+    """The labels learned from the training rows: names, sorted or in the order given, with their counts."""
 
     names: tuple[str, ...]
     counts: tuple[int, ...]
@@ -62,6 +63,7 @@ class LabelTask(ABC):
 
     Args:
         options: Validated options.
+        structure: How the labels stand to each other; side by side where not given.
     """
 
     fields: ClassVar[tuple[str, ...]]
@@ -77,8 +79,9 @@ class LabelTask(ABC):
     cut: ClassVar[str] = "only the first {limit} tokens were read"
     """What a person is told of a row that was too long."""
 
-    def __init__(self, options: LabelOptions) -> None:
+    def __init__(self, options: LabelOptions, structure: Structure | None = None) -> None:
         self.options = options
+        self.structure = structure or Flat()
 
     @abstractmethod
     def inputs(self, row: Mapping[str, Any]) -> list[Input]:
@@ -152,10 +155,11 @@ class LabelTask(ABC):
             golds: The training rows' labels: a string each, or a list of strings each.
 
         Returns:
-            Names sorted, with counts. Where labels are described, those are the labels, with or without a row.
+            Names as the structure arranges them, with counts. Where labels are described, or ordered, those are the
+            labels, with or without a row.
 
         Raises:
-            DataError: Fewer than two labels, or one that is not among the described.
+            DataError: Fewer than two labels, or one that is not among the described, or that does not fit the others.
         """
         counts: Counter[str] = Counter()
         for gold in golds:
@@ -170,7 +174,8 @@ class LabelTask(ABC):
                 expected="at least two labels",
                 remedy="check data.label and the split; one label leaves nothing to learn",
             )
-        names = tuple(sorted(counts))
+        self.structure.check(counts, "data.train")
+        names = self.structure.arranged(counts)
         return Labels(names, tuple(counts[name] for name in names))
 
     def targets(self, golds: Sequence[Any], labels: Labels) -> Tensor:
@@ -203,6 +208,18 @@ class LabelTask(ABC):
         flat = (label for gold in golds for label in (gold if self.multi_label else [gold]))
         return sorted({label for label in flat if label not in known})
 
+    def check(self, golds: Iterable[Any], where: str) -> None:
+        """Refuses rows whose labels do not fit the order or the paths that the recipe speaks of.
+
+        Args:
+            golds: The rows' labels.
+            where: What to call the rows.
+
+        Raises:
+            DataError: Some do not fit.
+        """
+        self.structure.check({label for gold in golds for label in (gold if self.multi_label else [gold])}, where)
+
     def head(self, width: int, labels: Labels, dropout: float) -> nn.Module:
         """A head for a backbone whose vectors have `width` features."""
         return HEADS.get(self.options.head)(self.width(width), self.outputs_of(labels), dropout)
@@ -228,7 +245,7 @@ class LabelTask(ABC):
             if self.options.class_weights == "balanced":
                 each = each * torch.where(targets > 0, positive_weights(labels).to(logits), torch.ones(()).to(logits))
             return each.sum(-1), torch.ones(len(each)).to(logits)
-        total = cross_entropy(logits, targets, smoothing, gamma)
+        total = self.structure.loss(logits, targets, labels.names, smoothing, gamma)
         weight = torch.ones(len(total)).to(logits)
         if self.options.class_weights == "balanced":
             weight = balanced_weights(labels).to(logits)[targets]
@@ -259,9 +276,10 @@ class LabelTask(ABC):
         """
         shown = min(SHOWN_ALTERNATIVES, probabilities.shape[1])
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :shown]
+        levels = self.structure.levels(probabilities, labels.names, SHOWN_ALTERNATIVES)
         return [
-            self._prediction(row, best, labels.names, notice)
-            for row, best, notice in zip(probabilities, order, notices, strict=True)
+            replace(self._prediction(row, best, labels.names, notice), levels=above)
+            for row, best, notice, above in zip(probabilities, order, notices, levels, strict=True)
         ]
 
     def _prediction(
@@ -289,13 +307,17 @@ class LabelTask(ABC):
 
         Returns:
             The arrays; unknown labels appended with probability zero.
+
+        Raises:
+            DataError: A label does not fit the order or the paths that the recipe speaks of.
         """
+        self.check(golds, f"the rows answered by {name}")
         unseen = self.unseen(golds, labels)
         names = (*labels.names, *unseen)
         gold = self.gold(golds, names)
         padded = np.pad(probabilities, ((0, 0), (0, len(unseen))))
         chosen = padded > self.options.threshold if self.multi_label else padded.argmax(1)
-        return Answers(name, names, gold, padded, chosen)
+        return Answers(name, names, gold, padded, chosen, self.structure.ordered, self.structure.separator)
 
     def metric(self, name: str) -> tuple[str, bool]:
         """A metric to choose on, and whether more of it is better.
@@ -309,8 +331,10 @@ class LabelTask(ABC):
         Raises:
             RecipeError: The task has no such metric.
         """
-        name = name or HEADLINE[self.multi_label][0]
-        known = (*NAMES[self.multi_label], "loss")
+        known = choices(
+            multi_label=self.multi_label, ordered=self.structure.ordered, levelled=bool(self.structure.separator)
+        )
+        name = name or known[0]
         if name not in known:
             raise RecipeError(f"the task has no metric {name!r}", where="training.metric", remedy=nearest(name, known))
         return name, HIGHER_IS_BETTER.get(name, False)

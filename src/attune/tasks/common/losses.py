@@ -20,10 +20,25 @@ def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float, gamma: floa
         `(B,)`.
     """
     loss = F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
-    if gamma:
-        truth = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1).exp()
-        loss = loss * (1 - truth).pow(gamma)
-    return loss
+    return focused(loss, logits, targets, gamma)
+
+
+def focused(loss: Tensor, logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
+    """A row's loss times how unsure the right label is, to the power gamma (Lin et al. 2017); as it is for 0.
+
+    Args:
+        loss: `(B,)`.
+        logits: `(B, K)`.
+        targets: `(B,)` label indices.
+        gamma: Focusing power.
+
+    Returns:
+        `(B,)`.
+    """
+    if not gamma:
+        return loss
+    truth = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1).exp()
+    return loss * (1 - truth).pow(gamma)
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float, gamma: float) -> Tensor:
