@@ -21,6 +21,8 @@ from transformers.utils import logging as transformers_logging
 
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.packing import as_pieces, ids_of, pieces_of, types_of, with_types
+from attune.backbones.scratch import ScratchOptions
+from attune.backbones.vocabulary import TokenizerOptions
 from attune.core.recipe import Options
 from attune.core.records import Input
 from attune.errors import BackboneError
@@ -35,7 +37,7 @@ class TextOptions(Options):
 
     family: Literal["text"] = "text"
     name: str = "all-MiniLM-L6-v2"
-    """The embedded all-MiniLM-L6-v2, a folder relative to the data root, or a Hugging Face name."""
+    """The embedded all-MiniLM-L6-v2, a folder or bundle relative to the data root, a Hugging Face name, or scratch."""
     pooling: Literal["mean", "first"] = "mean"
     """How tokens become one vector: their mean, or the first token through the family's own classification head."""
     max_length: int = Field(0, ge=0)
@@ -44,6 +46,10 @@ class TextOptions(Options):
     """Share of unknown tokens among the training rows above which a run stops."""
     sha256: str = ""
     """SHA-256 of the weights; written into the resolved recipe and verified when present."""
+    scratch: ScratchOptions | None = None
+    """The size of a backbone from scratch."""
+    tokenizer: TokenizerOptions | None = None
+    """A tokenizer trained on your own text, for a backbone from scratch or, in place of its own, a pretrained one."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,10 @@ class Text(nn.Module):
         {"tokens", "pooled", "linear_layers", "bias_terms", "pairs", "inputs_embeds", "key_value_prefix"}
     )
     summary: ClassVar[str] = "encoders: BERT, RoBERTa, ModernBERT, DistilBERT, ELECTRA and their like"
+    architectures: ClassVar[tuple[str, ...]] = ("bert", "distilbert", "electra", "modernbert", "roberta")
+    """What can be made from nothing, the usual one first."""
+    kind: ClassVar[Any] = AutoModel
+    """The transformers class of the whole network, for making one or changing its vocabulary."""
 
     def __init__(
         self, checkpoint: Checkpoint, options: TextOptions, *, dropout: float = 0.0, config_folder: Path | None = None

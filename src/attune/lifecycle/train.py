@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from attune.backbones.checkpoints import Checkpoint
 from attune.core.files import canonical, disk, read_json, whole_file
 from attune.core.recipe import Recipe, parse_toml
 from attune.core.texts import each
@@ -26,6 +27,7 @@ from attune.errors import DataError, RecipeError
 from attune.evaluation.evaluate import Evaluation, evaluate
 from attune.evaluation.report import report
 from attune.lifecycle import judge, resolve
+from attune.lifecycle.backbone import ready, texts_read
 from attune.lifecycle.begin import describe
 from attune.lifecycle.card import card
 from attune.lifecycle.examine import examine
@@ -69,6 +71,7 @@ class Run:
         self.events = Events(folder / "events.jsonl", around.clock, around.listeners)
         self.notices: list[str] = []
         self.begun = around.clock()
+        self.parent: str | None = None
 
     def go(self) -> Bundle:
         """Does the whole job.
@@ -78,6 +81,7 @@ class Run:
         """
         files = check(self.recipe, self.root)
         splits = self._data()
+        files = self._backbone(files, splits)
         task = task_of(self.recipe)
         labels = task.labels(splits.train.labels())
         if splits.validation and (unseen := task.unseen(splits.validation.labels(), labels)):
@@ -100,6 +104,15 @@ class Run:
         self.notices += splits.notices
         examine(splits, options, self.events)
         return splits
+
+    def _backbone(self, files: Checkpoint, splits: Splits) -> Checkpoint:
+        texts = partial(texts_read, task_of(self.recipe), splits.train)
+        made = ready(self.recipe, files, self.root, self.folder / "backbone", texts)
+        self.recipe, self.parent = made.recipe, made.parent
+        self.notices += made.notices
+        if made.notices:
+            self.events.write("backbone", told=made.notices)
+        return made.checkpoint
 
     def _resolve(self, model: Model, rows: Encoded) -> None:
         name = model.backbone.checkpoint.name
@@ -183,7 +196,7 @@ class Run:
             self.recipe,
             metrics=headline(evaluation),
             lineage={
-                "parent": None,
+                "parent": self.parent,
                 "data": dict(self.recipe.data.fingerprints),
                 "splits": splits.digest,
                 "rows": {"train": len(splits.train), "validation": size(splits.validation), "test": size(splits.test)},
@@ -323,6 +336,8 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         splits = split(recipe.data, root, Path(scratch), multi_label=task.multi_label, fields=task.fields)
         labels = task.labels(splits.train.labels())
+        made = ready(recipe, files, root, Path(scratch) / "backbone", partial(texts_read, task, splits.train))
+        recipe, files = made.recipe, made.checkpoint
         model = assemble(recipe, files, labels)
         options = recipe.training
         batches = math.ceil(len(splits.train) / options.batch_size)
@@ -340,7 +355,7 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
             "head learning rate": rates["head_learning_rate"],
             "moved parameters": facts["moved_parameters"],
             "parameters": facts["parameters"],
-            "notices": splits.notices,
+            "notices": [*splits.notices, *made.notices],
         }
 
 

@@ -13,16 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoConfig
 
-from attune.backbones.checkpoints import Checkpoint, fetch
+from attune.backbones import origin
+from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.registry import BACKBONES
-from attune.backbones.text import FEWEST, SAFE, Encoding, outline, positions, reads_pairs
+from attune.backbones.text import FEWEST, Encoding, outline, positions, reads_pairs
 from attune.core.recipe import Axes, Recipe
 from attune.core.records import Prediction
 from attune.core.texts import SECOND
-from attune.errors import BackboneError, RecipeError, UnsupportedError
+from attune.errors import BackboneError, CannotMerge, RecipeError, UnsupportedError
 from attune.methods.registry import METHODS
+from attune.model import manifest as manifests
 from attune.objectives.registry import OBJECTIVES
 from attune.tasks.common.labelled import Labels
 from attune.tasks.heads.registry import HEADS
@@ -106,11 +107,12 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         root: The data root, for a backbone by folder.
 
     Returns:
-        The backbone's checkpoint, found and verified.
+        The backbone's checkpoint, found and verified; or what the run makes it of.
 
     Raises:
         UnsupportedError: The combination or its options cannot work; the reason is given.
         BackboneError: The backbone is not there, or is not the one the recipe was resolved with.
+        CannotMerge: The backbone is a bundle whose method leaves no plain weights.
     """
     cell = cell_of(recipe)
     reason = why_not(cell)
@@ -124,22 +126,26 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             expected="a task that reads two texts",
             remedy='set task.name = "pair", or leave out data.text_pair',
         )
-    options: Any = recipe.backbone
-    checkpoint = fetch(options.name, root)
-    if options.sha256 and options.sha256 != checkpoint.sha256:
+    options: Any = origin.complete(recipe.backbone)
+    if origin.is_bundle(options.name, root):
+        refuse_unmerged(root / options.name, options.name)
+    checkpoint = origin.find(options, root)
+    there = checkpoint.weights != "yet"
+    if there and options.sha256 and options.sha256 != checkpoint.sha256:
         raise BackboneError(
             f"weights have SHA-256 {checkpoint.sha256}",
             where=options.name,
             expected=f"{options.sha256}, as in the recipe",
             remedy="use the checkpoint the recipe was resolved with, or delete backbone.sha256",
         )
-    if len(task.fields) > task.pieces() and not reads_pairs(checkpoint.folder):
+    ours = origin.tokenizers(options) is not None
+    if len(task.fields) > task.pieces() and not ours and not reads_pairs(checkpoint.folder):
         raise UnsupportedError(
             "its tokenizer puts nothing between two texts", where=f"[backbone] {options.name}",
             expected="a tokenizer whose post-processor has a template for pairs",
             remedy="set task.encoder = \"bi\", or use another backbone",
         )  # fmt: skip
-    config = config_of(checkpoint)
+    config = config_of(checkpoint, options)
     method: Any = METHODS.get(cell.method)(recipe.method)
     reason = (
         missing_here(cell, checkpoint.name, config)
@@ -176,11 +182,32 @@ def too_long(method: Any, config: Any) -> str:
     )
 
 
-def config_of(checkpoint: Checkpoint) -> Any:
+def refuse_unmerged(folder: Path, name: str) -> None:
+    """Stops where a bundle has no plain weights that could be tuned further.
+
+    Args:
+        folder: The bundle; its files are verified.
+        name: What the recipe calls it.
+
+    Raises:
+        CannotMerge: Its method cannot be merged; the method's own reason is given.
+    """
+    method = manifests.read(folder).method
+    if reason := METHODS.get(method).cannot_merge:
+        raise CannotMerge(
+            f"the bundle {name} cannot be a backbone: its method {method} cannot be merged: {reason}",
+            where="backbone.name",
+            expected="a bundle whose method changes weights, such as lora or full",
+            remedy="make that bundle with lora, frozen or full, or name the backbone it was made from",
+        )
+
+
+def config_of(checkpoint: Checkpoint, options: Any) -> Any:
     """The config of a checkpoint, with its layers and width known.
 
     Args:
         checkpoint: Found and verified.
+        options: Backbone options, completed.
 
     Returns:
         What transformers reads.
@@ -189,7 +216,7 @@ def config_of(checkpoint: Checkpoint) -> Any:
         BackboneError: It cannot be read, or is not that of a stack of layers.
     """
     try:
-        config = AutoConfig.from_pretrained(checkpoint.folder, **SAFE)
+        config = origin.config_of(checkpoint, options, BACKBONES.get(options.family).architectures)
         dimensions(config)
         return config
     except (OSError, ValueError, AttributeError, KeyError) as error:
