@@ -58,7 +58,10 @@ def complete(options: Any) -> Any:
         return options
     if not hasattr(options, "scratch"):
         raise UnsupportedError(f"the {options.family} family makes no backbone from scratch", where="backbone.name")
-    filled = {"scratch": size or ScratchOptions(), "tokenizer": tokenizer or TokenizerOptions()}
+    filled = {
+        "scratch": size or ScratchOptions.model_validate({}),
+        "tokenizer": tokenizer or TokenizerOptions.model_validate({}),
+    }
     return type(options).model_validate({**options.model_dump(), **filled})
 
 
