@@ -243,7 +243,7 @@ def test_an_interrupted_run_finds_its_backbone_again(place, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", MADE)
 def test_invariants_2_4_and_7_in_real_processes(kind, place, tmp_path):
-    """New processes: two runs of one recipe, one of them killed after a few steps, and a load: one digest, one answer."""
+    """Two runs of one recipe, a third killed after a few steps, and a load, all in new processes: one digest."""
     import signal
     import subprocess
     import sys
