@@ -216,7 +216,8 @@ def config_of(checkpoint: Checkpoint, options: Any) -> Any:
         BackboneError: It cannot be read, or is not that of a stack of layers.
     """
     try:
-        config = origin.config_of(checkpoint, options, BACKBONES.get(options.family).architectures)
+        architectures = getattr(BACKBONES.get(options.family), "architectures", ())
+        config = origin.config_of(checkpoint, options, architectures)
         dimensions(config)
         return config
     except (OSError, ValueError, AttributeError, KeyError) as error:
