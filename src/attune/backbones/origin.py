@@ -143,7 +143,7 @@ def blank(size: ScratchOptions, architectures: tuple[str, ...], tokens: int, num
 def refuse_odd(config: Any, name: str) -> None:
     """Stops where a network's vocabulary cannot be exchanged."""
     bare: Outline = outline(config)
-    if reason := transplant.no_place(bare.network, config.vocab_size):
+    if reason := transplant.no_place(bare.network, getattr(config, "vocab_size", 0)):
         raise UnsupportedError(
             f"it cannot be given another tokenizer: {reason}", where=f"[backbone.tokenizer] for {name}",
             expected="a network that reads tokens by one table of vectors",

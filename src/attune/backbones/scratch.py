@@ -34,7 +34,7 @@ class ScratchOptions(Options):
     """Attention heads."""
     feed_forward: int = Field(0, ge=0)
     """Features inside the feed-forward layers. 0: four times `width`."""
-    positions: int = Field(512, ge=16, le=1 << 20)
+    positions: int = Field(512, ge=16, le=1_000_000)
     """Tokens that the network can read at once, special tokens included."""
 
 

@@ -30,7 +30,7 @@ class TokenizerOptions(Options):
 
     kind: Literal["bpe", "unigram", "wordpiece"] = "bpe"
     """bpe reads bytes, so that no character is unknown; unigram and wordpiece (BERT's) read characters."""
-    vocabulary: int = Field(8000, ge=6, lt=1 << 24)
+    vocabulary: int = Field(8000, ge=6, le=1_000_000)
     """Most tokens, the five special ones included; fewer where the text has no more."""
     text: str = ""
     """A text file to train on, UTF-8, one text a line; relative to the data root. Empty: the training rows."""
