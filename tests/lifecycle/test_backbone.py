@@ -204,7 +204,9 @@ def test_what_cannot_be_is_refused_before_data_is_read(case, place, tmp_path):
 
     shutil.copytree(place / "tiny", tmp_path / "tiny")
     shutil.copytree(place / "tiny", tmp_path / "canine")
-    CanineConfig(num_hidden_layers=2, hidden_size=16, num_attention_heads=2, vocab_size=300).save_pretrained(tmp_path / "canine")
+    CanineConfig(num_hidden_layers=2, hidden_size=16, num_attention_heads=2, vocab_size=300).save_pretrained(
+        tmp_path / "canine"
+    )
     backbone, kind, said = BAD[case]
     with pytest.raises(kind, match=said) as caught:
         check(wanted(backbone, data={"train": "nowhere.jsonl"}), tmp_path)
