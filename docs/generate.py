@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
 
 from attune.apps.cli.main import app
-from attune.core.recipe import DISCRIMINATOR, ORDER, PLAIN
+from attune.core.recipe import DISCRIMINATOR, ORDER, PLAIN, Options
 from attune.methods.registry import METHODS
 from attune.model.assemble import AXES, cells, why_not
 from attune.tasks.heads.registry import HEADS
@@ -83,8 +83,21 @@ def option_rows(model: Any) -> list[list[str]]:
     return rows
 
 
+def inner_tables(section: str, model: Any) -> list[str]:
+    """The options of every table inside of a model's own, such as `[backbone.tokenizer]`."""
+    parts: list[str] = []
+    for key, field in model.model_fields.items():
+        for inner in (each for each in get_args(field.annotation) if isinstance(each, type)):
+            if issubclass(inner, Options):
+                parts += [f"### [{section}.{key}]\n", f"{inner.__doc__}\n"]
+                parts.append(table(["key", "type", "default", "what it is"], option_rows(inner)))
+    return parts
+
+
 def kind(field: dict[str, Any]) -> str:
     """A JSON Schema type in words, with its bounds."""
+    if "$ref" in field:
+        return "table, below"
     if "anyOf" in field:
         return kind(next(branch for branch in field["anyOf"] if branch.get("type") != "null"))
     if "const" in field or "enum" in field:
@@ -122,6 +135,7 @@ def recipe() -> str:
             if len(models) > 1:
                 parts.append(f'### {DISCRIMINATOR[section]} = "{model.model_fields[DISCRIMINATOR[section]].default}"\n')
             parts += [f"{model.__doc__}\n", table(["key", "type", "default", "what it is"], option_rows(model))]
+            parts += inner_tables(section, model)
     return "\n".join(parts)
 
 

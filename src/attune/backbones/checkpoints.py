@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -21,17 +22,19 @@ HUB_PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model"]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A published checkpoint on this machine.
+    """A checkpoint on this machine.
 
     Attributes:
         name: What the recipe calls it; no absolute path of this machine unless the recipe gave one.
-        folder: Where its files are.
+        folder: Where its files are; of one that is yet to be made, what it is made of.
         sha256: SHA-256 of its weights (of the sorted list of digests where there are several files).
+        weights: `published`, and a bundle is relative to them; `made` here, and a bundle holds them; or not made `yet`.
     """
 
     name: str
     folder: Path
     sha256: str
+    weights: Literal["published", "made", "yet"] = "published"
 
 
 def fetch(name: str, root: Path) -> Checkpoint:

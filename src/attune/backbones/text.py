@@ -11,6 +11,8 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from attune.backbones import networks
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.family import NOTHING, Family, FamilyOptions, mean, read
+from attune.backbones.scratch import ScratchOptions
+from attune.backbones.vocabulary import TokenizerOptions
 
 
 class TextOptions(FamilyOptions):
@@ -18,9 +20,13 @@ class TextOptions(FamilyOptions):
 
     family: Literal["text"] = "text"
     name: str = "all-MiniLM-L6-v2"
-    """The embedded all-MiniLM-L6-v2, a folder relative to the data root, or a Hugging Face name."""
+    """The embedded all-MiniLM-L6-v2, a folder or bundle relative to the data root, a Hugging Face name, or scratch."""
     pooling: Literal["mean", "first"] = "mean"
     """How tokens become one vector: their mean, or the first token through the family's own classification head."""
+    scratch: ScratchOptions | None = None
+    """The size of a backbone from scratch."""
+    tokenizer: TokenizerOptions | None = None
+    """A tokenizer trained on your own text, for a backbone from scratch or, in place of its own, a pretrained one."""
 
 
 class Text(Family):
@@ -32,6 +38,10 @@ class Text(Family):
     )
     summary: ClassVar[str] = "encoders: BERT, RoBERTa, ModernBERT, DistilBERT, ELECTRA and their like"
     kind: ClassVar[str] = "a text encoder"
+    architectures: ClassVar[tuple[str, ...]] = ("bert", "distilbert", "electra", "modernbert", "roberta")
+    """What can be made from nothing, the usual one first."""
+    whole: ClassVar[Any] = AutoModel
+    """The transformers class of the whole network, for making one or changing its vocabulary."""
 
     def __init__(
         self,

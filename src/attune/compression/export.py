@@ -15,7 +15,7 @@ from torch import nn
 from attune.compression.script import needed, script
 from attune.core.files import canonical, whole_folder
 from attune.errors import CannotMerge, UnsupportedError
-from attune.model.bundle import Bundle
+from attune.model.bundle import INSIDE, Bundle
 
 
 def to_transformers(bundle: Bundle, out: Path) -> str:
@@ -186,4 +186,6 @@ def to_peft(bundle: Bundle, out: Path) -> str:
             shutil.copyfile(path, folder / path.name)
         shutil.copyfile(bundle.path / "heads" / f"{bundle.manifest.task}.safetensors", folder / "head.safetensors")
         (folder / "labels.json").write_text(canonical(bundle.labels), encoding="utf-8")
+        if bundle.model.backbone.checkpoint.weights == "made":
+            shutil.copytree(bundle.path / INSIDE, folder / INSIDE)
     return f"the adapter for `PeftModel.from_pretrained({bundle.model.backbone.plainly}, folder)`"

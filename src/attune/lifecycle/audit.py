@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from attune.core.recipe import Recipe
 from attune.core.texts import each, row_of
 from attune.data.audit import Audit, audit
 from attune.data.splits import Splits, split
+from attune.lifecycle.backbone import ready, texts_read
 from attune.lifecycle.candidates import usable
 from attune.lifecycle.judge import embedder, pair_embedder
 from attune.model.assemble import BACKBONES, TASKS
@@ -48,6 +50,8 @@ def audited(recipe: Recipe, root: Path, *, sample: int = 20_000) -> Generator[Au
         asked: Any = TASKS.get(task.name)(task)
         form: Form = asked.form
         splits = split(recipe.data, root, Path(scratch), form=asked.form, keep_empty=True)
+        made = ready(recipe, files, root, Path(scratch) / "backbone", partial(texts_read, asked, splits.train))
+        files = made.checkpoint
         reader = BACKBONES.get(family.family)(files, family)
 
         def token_counts(texts: list[str]) -> list[int]:

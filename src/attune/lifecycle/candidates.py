@@ -73,7 +73,10 @@ def entrants(recipe: Recipe, root: Path) -> list[Entrant]:
 def entrant(recipe: Recipe, name: str, root: Path) -> Entrant:
     """One candidate, or why it cannot be used."""
     try:
-        return Entrant(name, check(taking(recipe, name), root))
+        found = check(taking(recipe, name), root)
+        if found.weights == "yet":
+            return Entrant(name, None, "it is made in the run (from scratch, of a bundle or with a new tokenizer)")
+        return Entrant(name, found)
     except AttuneError as error:
         return Entrant(name, None, why(error))
 

@@ -30,6 +30,7 @@ from attune.evaluation.choice import Choice
 from attune.evaluation.evaluate import Evaluation, evaluate
 from attune.evaluation.report import report
 from attune.lifecycle import judge, resolve
+from attune.lifecycle.backbone import ready, texts_read
 from attune.lifecycle.begin import describe
 from attune.lifecycle.candidates import Entrant, entrants, none_left, several, taking, why
 from attune.lifecycle.card import card
@@ -77,6 +78,7 @@ class Run:
         self.notices: list[str] = []
         self.choice: Choice | None = None
         self.begun = around.clock()
+        self.parent: str | None = None
 
     def go(self) -> Bundle:
         """Does the whole job.
@@ -125,7 +127,18 @@ class Run:
         elif (kept := choice_of(self.folder)).is_file():
             self.choice = Choice.from_dict(read_json(kept))
         assert found[0].checkpoint
-        return found[0].checkpoint
+        made = ready(
+            self.recipe,
+            found[0].checkpoint,
+            self.root,
+            self.folder / "backbone",
+            partial(texts_read, task, splits.train),
+        )
+        self.recipe, self.parent = made.recipe, made.parent
+        self.notices += made.notices
+        if made.notices:
+            self.events.write("backbone", told=made.notices)
+        return made.checkpoint
 
     def _resolve(self, model: Model, rows: Encoded) -> None:
         name = model.backbone.checkpoint.name
@@ -211,7 +224,7 @@ class Run:
             self.recipe,
             metrics=headline(evaluation),
             lineage={
-                "parent": None,
+                "parent": self.parent,
                 "data": dict(self.recipe.data.fingerprints),
                 "splits": splits.digest,
                 "rows": {"train": len(splits.train), "validation": size(splits.validation), "test": size(splits.test)},
@@ -362,6 +375,12 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
         splits = split(recipe.data, root, Path(scratch), form=task.form)
         labels = task.labels(splits.train.golds())
         rows = len(splits.train)
+        notices = splits.notices
+        if not several(recipe) and found[0].checkpoint:
+            texts = partial(texts_read, task, splits.train)
+            made = ready(recipe, found[0].checkpoint, root, Path(scratch) / "backbone", texts)
+            recipe, found = made.recipe, [Entrant(found[0].name, made.checkpoint)]
+            notices = [*notices, *made.notices]
         usable, unusable = planned(found, recipe, labels, rows)
         return {
             "combination": str(cell_of(recipe)),
@@ -369,7 +388,7 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
             "rows": {name: len(table) for name, table in splits.tables().items()},
             "labels": len(labels.names),
             **together(usable),
-            "notices": splits.notices,
+            "notices": notices,
         }
 
 

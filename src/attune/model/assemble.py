@@ -13,19 +13,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoConfig
 
-from attune.backbones.checkpoints import Checkpoint, fetch
+from attune.backbones import origin
+from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.family import FEWEST
-from attune.backbones.networks import SAFE, reads_pairs
+from attune.backbones.networks import reads_pairs
 from attune.backbones.registry import BACKBONES
 from attune.core.encoding import Encoding
 from attune.core.packing import pieces_of
 from attune.core.recipe import Axes, Recipe, TrainingOptions
 from attune.core.records import Prediction
 from attune.core.texts import SECOND
-from attune.errors import BackboneError, RecipeError, UnsupportedError
+from attune.errors import BackboneError, CannotMerge, RecipeError, UnsupportedError
 from attune.methods.registry import METHODS
+from attune.model import manifest as manifests
 from attune.objectives.registry import OBJECTIVES
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.labelled import Labels
@@ -126,11 +127,12 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         root: The data root, for a backbone by folder.
 
     Returns:
-        The backbone's checkpoint, found and verified.
+        The backbone's checkpoint, found and verified; or what the run makes it of.
 
     Raises:
         UnsupportedError: The combination or its options cannot work; the reason is given.
         BackboneError: The backbone is not there, or is not the one the recipe was resolved with.
+        CannotMerge: The backbone is a bundle whose method leaves no plain weights.
     """
     cell = cell_of(recipe)
     reason = why_not(cell)
@@ -144,22 +146,26 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             expected="a task that reads two texts",
             remedy='set task.name = "pair", or leave out data.text_pair',
         )
-    options: Any = recipe.backbone
-    checkpoint = fetch(options.name, root)
-    if options.sha256 and options.sha256 != checkpoint.sha256:
+    options: Any = origin.complete(recipe.backbone)
+    if origin.is_bundle(options.name, root):
+        refuse_unmerged(root / options.name, options.name)
+    checkpoint = origin.find(options, root)
+    there = checkpoint.weights != "yet"
+    if there and options.sha256 and options.sha256 != checkpoint.sha256:
         raise BackboneError(
             f"weights have SHA-256 {checkpoint.sha256}",
             where=options.name,
             expected=f"{options.sha256}, as in the recipe",
             remedy="use the checkpoint the recipe was resolved with, or delete backbone.sha256",
         )
+    ours = origin.tokenizers(options) is not None
     if task.features == "tokens" and options.pooling != type(options).model_fields["pooling"].default:
         raise RecipeError(
             f"pooling {options.pooling!r} says how tokens become one vector, and the task {cell.task} reads each token",
             where="backbone.pooling",
             remedy="leave it out",
         )
-    if task.paired and not reads_pairs(checkpoint.folder):
+    if task.paired and not ours and not reads_pairs(checkpoint.folder):
         raise UnsupportedError(
             "its tokenizer puts nothing between two texts", where=f"[backbone] {options.name}",
             expected="a tokenizer whose post-processor has a template for pairs",
@@ -167,7 +173,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         )  # fmt: skip
     family: Any = BACKBONES.get(cell.family)
     needs = needed(cell)
-    config = config_of(checkpoint, family)
+    config = config_of(checkpoint, family, options)
     method: Any = METHODS.get(cell.method)(recipe.method)
     reason = (
         missing_here(cell, checkpoint.name, config)
@@ -228,12 +234,33 @@ def nothing_to_unfreeze(training: TrainingOptions, method: Any, layers: int) -> 
     )
 
 
-def config_of(checkpoint: Checkpoint, family: Any) -> Any:
+def refuse_unmerged(folder: Path, name: str) -> None:
+    """Stops where a bundle has no plain weights that could be tuned further.
+
+    Args:
+        folder: The bundle; its files are verified.
+        name: What the recipe calls it.
+
+    Raises:
+        CannotMerge: Its method cannot be merged; the method's own reason is given.
+    """
+    method = manifests.read(folder).method
+    if reason := METHODS.get(method).cannot_merge:
+        raise CannotMerge(
+            f"the bundle {name} cannot be a backbone: its method {method} cannot be merged: {reason}",
+            where="backbone.name",
+            expected="a bundle whose method changes weights, such as lora or full",
+            remedy="make that bundle with lora, frozen or full, or name the backbone it was made from",
+        )
+
+
+def config_of(checkpoint: Checkpoint, family: Any, options: Any) -> Any:
     """The config of a checkpoint, with its layers and width known.
 
     Args:
         checkpoint: Found and verified.
         family: The backbone family it should be of.
+        options: Backbone options, completed.
 
     Returns:
         What transformers reads.
@@ -242,7 +269,7 @@ def config_of(checkpoint: Checkpoint, family: Any) -> Any:
         BackboneError: It cannot be read, or is not that of a stack of layers.
     """
     try:
-        config = AutoConfig.from_pretrained(checkpoint.folder, **SAFE)
+        config = origin.config_of(checkpoint, options, family)
         family.dimensions(config)
         return config
     except (OSError, ValueError, AttributeError, KeyError) as error:

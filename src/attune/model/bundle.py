@@ -13,7 +13,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from attune.backbones.checkpoints import Checkpoint, fetch
+from attune.backbones.checkpoints import Checkpoint, fetch, weight_files, weights_digest
 from attune.core.files import canonical, read_json, whole_folder
 from attune.core.recipe import Recipe, parse_toml
 from attune.core.records import Prediction
@@ -32,6 +32,8 @@ CONFIG_FILES = (
 )  # fmt: skip
 MADE_WITH = ("attune", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "scikit-learn")
 STREAM = 256
+INSIDE = "backbone"
+"""The folder of a bundle with config and tokenizer, and the weights where they are published nowhere."""
 
 
 class Bundle:
@@ -124,7 +126,9 @@ def pack(
     checkpoint: Checkpoint = model.backbone.checkpoint
     with whole_folder(target) as folder:
         (folder / "recipe.toml").write_text(recipe.toml(), encoding="utf-8")
-        copy_config(checkpoint.folder, folder / "backbone")
+        copy_config(checkpoint.folder, folder / INSIDE)
+        if checkpoint.weights == "made":
+            copy_weights(checkpoint, folder / INSIDE)
         (folder / "moved").mkdir()
         model.method.save(model.backbone, folder / "moved", checkpoint.name)
         (folder / "heads").mkdir()
@@ -178,8 +182,40 @@ def copy_config(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
+def copy_weights(checkpoint: Checkpoint, target: Path) -> None:
+    """Copies the weights of a checkpoint that is published nowhere, so that the bundle needs nothing beside it."""
+    for path in weight_files(checkpoint.folder, checkpoint.name):
+        shutil.copyfile(path, target / path.name)
+
+
+def backbone_inside(folder: Path, manifest: Manifest) -> Checkpoint | None:
+    """The checkpoint that a bundle holds; none where it is relative to a published one.
+
+    Args:
+        folder: The bundle; its files are verified.
+        manifest: Names its files, and the backbone's digest.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        BundleError: The weights in it are not the ones it was made with.
+    """
+    if f"{INSIDE}/model.safetensors" not in manifest.files:
+        return None
+    digest = weights_digest(folder / INSIDE, manifest.backbone.name)
+    if digest != manifest.backbone.sha256:
+        raise BundleError(
+            f"the backbone in it has SHA-256 {digest}",
+            where=str(folder / INSIDE),
+            expected=f"weights with SHA-256 {manifest.backbone.sha256}",
+            remedy="restore the bundle from its source",
+        )
+    return Checkpoint(manifest.backbone.name, folder / INSIDE, digest, "made")
+
+
 def find_backbone(folder: Path, manifest: Manifest, root: Path) -> Checkpoint:
-    """The published checkpoint of a bundle: under the root, or where the bundle was made.
+    """The checkpoint of a bundle: inside of it, or published, under the root or where the bundle was made.
 
     Args:
         folder: The bundle.
@@ -192,6 +228,8 @@ def find_backbone(folder: Path, manifest: Manifest, root: Path) -> Checkpoint:
     Raises:
         BundleError: It is nowhere, or has another digest.
     """
+    if inside := backbone_inside(folder, manifest):
+        return inside
     name, expected = manifest.backbone.name, manifest.backbone.sha256
     run = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
     roots = [root, *([Path(run["data_root"])] if "data_root" in run else [])]
@@ -265,7 +303,7 @@ def restore(folder: Path, manifest: Manifest, root: Path) -> Bundle:
         )
     checkpoint = find_backbone(folder, manifest, root)
     labels = Labels(tuple(manifest.labels), tuple(manifest.label_counts))
-    model = assemble(recipe, checkpoint, labels, config_folder=folder / "backbone")
+    model = assemble(recipe, checkpoint, labels, config_folder=folder / INSIDE)
     model.method.load(model.backbone, folder / "moved")
     model.head.load_state_dict(load_file(folder / "heads" / f"{manifest.task}.safetensors"))
     model.temperature = float(read_json(folder / "calibration.json")["temperature"])

@@ -178,7 +178,7 @@ def summed(parents: Sequence[Parent], root: Path) -> tuple[Model, Recipe]:
         longest = max(one.recipe.backbone.max_length for one in parents)  # pyright: ignore[reportAttributeAccessIssue]
         recipe = first.recipe.having("method", **options).having("backbone", max_length=longest)
         family: Any = AXES["backbone"].get(cell_of(recipe).family)
-        if reason := method(recipe.method).why_not(*family.dimensions(config_of(checkpoint, family))):
+        if reason := method(recipe.method).why_not(*family.dimensions(config_of(checkpoint, family, recipe.backbone))):
             raise UnsupportedError(reason, where=str(first.folder), remedy="compose fewer bundles, or of lower ranks")
         counts = zip(*(one.manifest.label_counts for one in parents), strict=True)
         labels = Labels(tuple(first.manifest.labels), tuple(map(sum, counts)))
