@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,7 +19,8 @@ from attune.errors import BackboneError
 SAFE = {"local_files_only": True, "trust_remote_code": False}
 
 
-class Stack(NamedTuple):
+@dataclass(frozen=True)
+class Stack:
     """Layers that are run one after the other.
 
     Attributes:
