@@ -6,8 +6,7 @@ import copy
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -35,16 +34,12 @@ class Speaker(Protocol):
 
     network: Any
     tokenizer: Any
-    source: Path
+    onward: ClassVar[bool]
+    """Whether what is generated goes on from what is there."""
 
     @property
     def pad(self) -> int:
         """What fills a row up."""
-        ...
-
-    @property
-    def onward(self) -> bool:
-        """Whether what is generated goes on from what is there."""
         ...
 
 
