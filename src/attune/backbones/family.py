@@ -85,12 +85,12 @@ class Family(nn.Module, ABC):
         self.checkpoint = checkpoint
         self.options = options
         self.speaks = bool(needs & SPEECH)
-        self.source = config_folder or checkpoint.folder
+        source = config_folder or checkpoint.folder
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
         try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(self.source, use_fast=True, **SAFE)
-            config = networks.with_dropout(AutoConfig.from_pretrained(self.source, **SAFE), dropout)
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(source, use_fast=True, **SAFE)
+            config = networks.with_dropout(AutoConfig.from_pretrained(source, **SAFE), dropout)
             self.expect(config)
             network, missing = self.load(checkpoint.folder, config)
         except (OSError, ValueError, KeyError, RuntimeError, AttributeError, ImportError, SafetensorError) as error:

@@ -6,7 +6,10 @@ import copy
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+<<<<<<< HEAD
 from pathlib import Path
+=======
+>>>>>>> families
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -35,7 +38,10 @@ class Speaker(Protocol):
 
     network: Any
     tokenizer: Any
+<<<<<<< HEAD
     source: Path
+=======
+>>>>>>> families
     onward: ClassVar[bool]
     """Whether what is generated goes on from what is there."""
 

@@ -67,6 +67,8 @@ class Tunable(Protocol):
     """Positions that virtual tokens take, and the text can no longer have."""
     kernels: dict[str, str]
     """Attention kernels that stand in for others, by the name of those."""
+    onward: ClassVar[bool]
+    """Whether a token sees only itself and the tokens before it."""
 
     @property
     def stacks(self) -> Sequence[Stacked]:
@@ -81,11 +83,6 @@ class Tunable(Protocol):
     @property
     def reader(self) -> Any:
         """The module that reads a text and gives its last hidden states."""
-        ...
-
-    @property
-    def onward(self) -> bool:
-        """Whether a token sees only itself and the tokens before it."""
         ...
 
     def attend(self, kernel: str) -> None:
