@@ -6,10 +6,6 @@ import copy
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-<<<<<<< HEAD
-from pathlib import Path
-=======
->>>>>>> families
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -38,10 +34,6 @@ class Speaker(Protocol):
 
     network: Any
     tokenizer: Any
-<<<<<<< HEAD
-    source: Path
-=======
->>>>>>> families
     onward: ClassVar[bool]
     """Whether what is generated goes on from what is there."""
 
