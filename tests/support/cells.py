@@ -157,13 +157,25 @@ def labelled(task: str) -> bool:
 
 
 @cache
+def bare(family: str, kind: str) -> Any:
+    """The outline of a kind of tiny model; made once."""
+    return AXES["backbone"].get(family).outline(EVERY[kind](100))
+
+
+@cache
+def without(family: str, kind: str) -> frozenset[str]:
+    """What a kind of tiny model does not have, though its family does."""
+    return AXES["backbone"].get(family).lacks(EVERY[kind](100))
+
+
+@cache
 def lacking(family: str, method: str, tuned: str, kind: str) -> str:
     """Why a variant of a method cannot work on a kind of tiny model, though it does on others; empty where it can."""
-    of, config, entry = AXES["backbone"].get(family), EVERY[kind](100), AXES["method"].get(method)
-    if missing := entry.needs & of.lacks(config):
+    entry = AXES["method"].get(method)
+    if missing := entry.needs & without(family, kind):
         return ", ".join(sorted(missing))
     options = entry.Options.model_validate({"name": method, **METHODS.get(method, {}).get(tuned, {})})
-    return entry(options).no_place(lambda: of.outline(config))
+    return entry(options).no_place(lambda: bare(family, kind))
 
 
 @cache
@@ -203,9 +215,19 @@ def entries(variant: Variant) -> frozenset[tuple[str, Any]]:
     return frozenset(asdict(variant).items())
 
 
+OPTIONS = {"tuned": {"method", "family", "pooling"}, "asked": {"task", "head", "family", "multi_label"}}
+"""Of what is set in a variant's tables, with which other parts it is tried together; entries with all of each other."""
+
+
 def pairs(variant: Variant) -> frozenset[Any]:
-    """Every two of them."""
-    return frozenset(combinations(sorted(entries(variant), key=str), 2))
+    """Every two of its entries, and every option with the entries that read it."""
+    found = combinations(sorted(entries(variant), key=str), 2)
+    return frozenset(pair for pair in found if met(pair[0][0], pair[1][0]) and met(pair[1][0], pair[0][0]))
+
+
+def met(name: str, other: str) -> bool:
+    """Whether a part of a variant is to be tried together with another."""
+    return other in OPTIONS.get(name, {other})
 
 
 def covering(of: Callable[[Variant], frozenset[Any]], among: Sequence[Variant] | None = None) -> list[Variant]:
