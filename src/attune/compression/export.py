@@ -48,6 +48,11 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 def refuse(bundle: Bundle) -> None:
     """Stops, before anything is copied, where no plain folder can answer as the bundle does."""
     name, first_token = bundle.model.task.options.head, bundle.model.backbone.final
+    if also := bundle.model.task.form.also:
+        raise UnsupportedError(
+            f"a row of task {bundle.manifest.task} is more than texts: {', '.join(also)}", where=str(bundle.path),
+            expected="a task that reads texts alone, as plain pipelines do", remedy="serve the bundle with attune",
+        )  # fmt: skip
     head: Any = bundle.model.head
     if not hasattr(head, "affine"):
         raise UnsupportedError(

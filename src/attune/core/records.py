@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from attune.core.relations import Relations
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
@@ -90,6 +92,7 @@ class Answers:
         gold: `(N,)` int64 label indices, or `(N, K)` bool where the task is multi-label.
         probabilities: `(N, K)` float; rows sum to one unless multi-label.
         chosen: `(N,)` int64, or `(N, K)` bool.
+        relations: Which labels belong together, where labels are relations.
     """
 
     name: str
@@ -97,6 +100,7 @@ class Answers:
     gold: NDArray[Any]
     probabilities: NDArray[Any]
     chosen: NDArray[Any]
+    relations: Relations | None = None
 
     @property
     def multi_label(self) -> bool:

@@ -11,7 +11,8 @@ from attune.core.records import Answers, Scores
 from attune.errors import DataError
 from attune.evaluation import alignment
 from attune.evaluation.resampling import CELLS, Resampler
-from attune.tasks.metrics import HEADLINE, NAMES, Floats, checked, classification_metrics
+from attune.tasks import metrics
+from attune.tasks.metrics import Floats, checked, classification_metrics
 
 Given = Answers | Scores
 
@@ -41,12 +42,12 @@ class ScoreResampler:
 
 def names_of(given: Given) -> tuple[str, ...]:
     """Every metric."""
-    return given.names if isinstance(given, Scores) else NAMES[given.multi_label]
+    return given.names if isinstance(given, Scores) else metrics.names(given.multi_label, given.relations)
 
 
 def headline_of(given: Given) -> tuple[str, ...]:
     """The metrics to show first; the first of them is the one that is tested."""
-    return given.headline if isinstance(given, Scores) else HEADLINE[given.multi_label]
+    return given.headline if isinstance(given, Scores) else metrics.headline(given.multi_label, given.relations)
 
 
 def resampler(given: Given, names: Sequence[str]) -> Resampler | ScoreResampler:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from attune.core.records import Answers
-from attune.tasks.metrics import BINS, Floats, bin_of, certainty, losses, present
+from attune.tasks.metrics import BINS, DIRECTED, Floats, bin_of, certainty, losses, present
 
 CELLS = 4_000_000
 """Numbers held at once for a block of resamples; bounds memory, changes no result."""
@@ -36,6 +36,7 @@ class Sums:
         chosen: Rows per label that have it chosen `(R, P)`.
         gap: Sum of confidence less outcome per bin `(R, 15)`.
         decisions: Decisions a row holds: 1, or K where multi-label.
+        relations: Which of G relations each of the P labels is `(P, G)`, zeros and ones; G is 0 where they are none.
     """
 
     rows: Floats
@@ -46,6 +47,7 @@ class Sums:
     chosen: Floats
     gap: Floats
     decisions: int
+    relations: Floats
 
 
 def over_sum(part: Floats, whole: Floats) -> Floats:
@@ -86,6 +88,13 @@ def right_share(sums: Sums) -> Floats:
     return sums.right / sums.rows
 
 
+def directed_macro_f1(sums: Sums) -> Floats:
+    """Mean F1 over the relations that occur in the resample, right only in the right direction."""
+    both, gold, chosen = (part @ sums.relations for part in (sums.both, sums.gold, sums.chosen))
+    occurring = ((gold + chosen) > 0).sum(axis=1).astype(np.float64)
+    return over_sum(over_sum(2 * both, gold + chosen).sum(axis=1), occurring)
+
+
 BY_SUMS: dict[str, Callable[[Sums], Floats]] = {
     "accuracy": right_share,
     "subset_accuracy": right_share,
@@ -93,6 +102,7 @@ BY_SUMS: dict[str, Callable[[Sums], Floats]] = {
     "micro_f1": micro_f1,
     "weighted_f1": weighted_f1,
     "mcc": mcc,
+    DIRECTED: directed_macro_f1,
     "log_loss": lambda sums: sums.loss / sums.rows,
     "ece": lambda sums: np.abs(sums.gap).sum(axis=1) / (sums.rows * sums.decisions),
 }
@@ -103,7 +113,7 @@ class Resampler:
 
     Args:
         answers: N rows over K labels.
-        names: The metrics wanted, of `attune.tasks.metrics.NAMES`.
+        names: The metrics wanted, of those that `attune.tasks.metrics.names` tells.
     """
 
     def __init__(self, answers: Answers, names: Sequence[str]) -> None:
@@ -111,6 +121,7 @@ class Resampler:
         self.rows = len(answers.gold)
         self._decisions = len(answers.labels) if answers.multi_label else 1
         self._occurring = len(present(answers))
+        self._relations = relations(answers)
         self._statistics = statistics(answers) if set(names) & set(BY_SUMS) else None
         self._rankings: dict[str, list[Ranking]] = {}
         if "average_precision" in names:
@@ -146,7 +157,9 @@ class Resampler:
         sums: Floats = np.asarray(statistics @ weights.T).T
         edges = np.cumsum([2, *[self._occurring] * 3])
         head, both, gold, chosen, gap = np.split(sums, edges, axis=1)
-        return Sums(weights.sum(axis=1), head[:, 0], head[:, 1], both, gold, chosen, gap, self._decisions)
+        return Sums(
+            weights.sum(axis=1), head[:, 0], head[:, 1], both, gold, chosen, gap, self._decisions, self._relations
+        )
 
 
 def statistics(answers: Answers) -> Any:
@@ -161,6 +174,14 @@ def statistics(answers: Answers) -> Any:
     )
     head = sparse.csr_matrix(np.stack([right.astype(np.float64), losses(answers)]))
     return sparse.vstack([head, gold.multiply(chosen), gold, chosen, gap], format="csr")
+
+
+def relations(answers: Answers) -> Floats:
+    """Which of G relations each of the P occurring labels is, `(P, G)`."""
+    if not answers.relations:
+        return np.zeros((len(present(answers)), 0))
+    merged = answers.relations.merged(answers.labels)
+    return (merged[present(answers)][:, None] == np.arange(int(merged.max(initial=-1)) + 1)).astype(np.float64)
 
 
 def indicators(answers: Answers, values: NDArray[Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -152,9 +152,23 @@ def beside(
             found = model.task.baseline(name, train, judged.table, model.labels)
             yield model.task.judged(name, found, judged.answers.gold, model.labels)
         return
-    labels = judged.answers.labels
+    for found in beside_labels(wanted, model, train, judged, judged.answers, embed, seed):
+        yield replace(found, relations=judged.answers.relations)
+
+
+def beside_labels(
+    wanted: Sequence[str],
+    model: Model,
+    train: Table,
+    judged: Judged,
+    answers: Answers,
+    embed: Embed | None,
+    seed: int,
+) -> Iterator[Answers]:
+    """The baselines of a task whose answer is a label, or several."""
+    labels = answers.labels
     train_gold = model.task.gold(train.labels(), labels)
-    gold = judged.answers.gold
+    gold = answers.gold
     if "majority" in wanted:
         yield baselines.majority(labels, train_gold, gold)
     if "tfidf" in wanted:

@@ -67,8 +67,9 @@ def why_not(cell: Cell) -> str:
     """
     provides: frozenset[str] = BACKBONES.get(cell.family).provides
     features: str = TASKS.get(cell.task).features
+    reads: str = reads_of(TASKS.get(cell.task))
     for kind, needs in (
-        (f"task {cell.task}", TASKS.get(cell.task).needs | {features}),
+        (f"task {cell.task}", TASKS.get(cell.task).needs | {reads}),
         (f"head {cell.head}", HEADS.get(cell.head).needs),
         (f"method {cell.method}", METHODS.get(cell.method).needs),
         (f"objective {cell.objective}", OBJECTIVES.get(cell.objective).needs),
@@ -143,7 +144,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             expected=f"{options.sha256}, as in the recipe",
             remedy="use the checkpoint the recipe was resolved with, or delete backbone.sha256",
         )
-    if options.pooling != "mean" and task.features == "tokens":
+    if options.pooling != "mean" and reads_of(task) == "tokens":
         raise RecipeError(
             f"pooling {options.pooling!r} says how tokens become one vector, and the task {cell.task} reads each token",
             where="backbone.pooling",
@@ -275,7 +276,7 @@ class Model(nn.Module):
 
     def read(self, inputs: dict[str, Tensor]) -> Tensor:
         """What the head sees of a collated batch: one vector a row `(B, W)`, or one a token `(P, T, W)`."""
-        found = self.backbone(inputs) if self.task.features == "pooled" else self.backbone.tokens(inputs)
+        found = self.backbone(inputs) if reads_of(self.task) == "pooled" else self.backbone.tokens(inputs)
         return self.task.join(found, inputs)
 
     def loss(self, inputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -361,6 +362,11 @@ class Model(nn.Module):
                 notes.append(f"{int(unknown)} of {int(words)} tokens are unknown to the backbone")
             result.append(tuple(notes))
         return result
+
+
+def reads_of(task: Any) -> str:
+    """What a task reads of a backbone: what its head sees, unless it makes that of something else."""
+    return getattr(task, "reads", task.features)
 
 
 def unpadded(values: NDArray[np.float32], rows: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:

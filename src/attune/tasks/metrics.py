@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, matthews_corrcoef
 
 from attune.core.records import Answers
+from attune.core.relations import Relations
 from attune.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -49,8 +50,11 @@ HEADLINE: dict[bool, tuple[str, ...]] = {
 }
 """The metrics shown first, by whether the task is multi-label. The first of them is the one that is tested."""
 
+DIRECTED = "directed_macro_f1"
+"""The metric that answers have besides where labels are relations; it is shown and tested first."""
+
 HIGHER_IS_BETTER: dict[str, bool] = {
-    name: name not in ("log_loss", "ece") for name in sorted({*NAMES[False], *NAMES[True]})
+    name: name not in ("log_loss", "ece") for name in sorted({*NAMES[False], *NAMES[True], DIRECTED})
 }
 """Which way is up."""
 
@@ -62,6 +66,16 @@ LOWER = frozenset({"loss", "mean_absolute_error", "root_mean_squared_error", "pe
 def higher_is_better(name: str) -> bool:
     """Whether more of a metric is better; of one that is not a classification's, unless it is named as a loss."""
     return HIGHER_IS_BETTER.get(name, name not in LOWER)
+
+
+def names(multi_label: bool, relations: Relations | None) -> tuple[str, ...]:
+    """Every metric of a task whose answer is a label, or several."""
+    return (*([DIRECTED] if relations else []), *NAMES[multi_label])
+
+
+def headline(multi_label: bool, relations: Relations | None) -> tuple[str, ...]:
+    """Those of them that are shown first; the first is the one that is tested."""
+    return (*([DIRECTED] if relations else []), *HEADLINE[multi_label])
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,7 @@ def classification_metrics(answers: Answers) -> dict[str, float]:
         answers: Gold, probabilities and choices of N rows, N > 0.
 
     Returns:
-        The metrics named in `NAMES`, each a plain float.
+        The metrics that `names` tells, each a plain float.
 
     Raises:
         DataError: There are no rows, or the shapes do not fit each other.
@@ -106,7 +120,9 @@ def classification_metrics(answers: Answers) -> dict[str, float]:
         result["mcc"] = float(matthews_corrcoef(gold, chosen)) if len(occurring) > 1 else 0.0
     result["log_loss"] = float(losses(answers).mean())
     result["ece"] = calibration_error(reliability(answers))
-    return {name: result[name] for name in NAMES[answers.multi_label]}
+    if answers.relations:
+        result[DIRECTED] = directed_macro_f1(gold, chosen, answers.relations.merged(answers.labels))
+    return {name: result[name] for name in names(answers.multi_label, answers.relations)}
 
 
 def checked(answers: Answers) -> None:
@@ -136,6 +152,29 @@ def f1(gold: NDArray[Any], chosen: NDArray[Any], labels: NDArray[np.int64], aver
     if not len(labels):
         return 0.0
     return float(f1_score(gold, chosen, labels=labels, average=average, zero_division=NO_CASE))
+
+
+def directed_macro_f1(gold: NDArray[Any], chosen: NDArray[Any], merged: NDArray[np.int64]) -> float:
+    """The official score of SemEval-2010 task 8 (Hendrickx et al. 2010): macro F1 over relations, none left out.
+
+    The two directions of a relation are one class, in which a right relation in the wrong direction is wrong: it
+    counts as given and as missed. The label of no relation has no F1 of its own; giving it, or missing it, still
+    costs the relations it was taken for. It is the mean of the relations' F1, as in the task's scorer.
+
+    Args:
+        gold: `(N,)` label indices.
+        chosen: `(N,)` label indices.
+        merged: `(K,)` the relation of each label, −1 for none (`Relations.merged`).
+
+    Returns:
+        The mean over the relations that occur in `gold` or in `chosen`; zero where none does.
+    """
+    count = int(merged.max(initial=-1)) + 1
+    right, given, true = (
+        np.bincount(merged[of][merged[of] >= 0], minlength=count) for of in (gold[gold == chosen], chosen, gold)
+    )
+    whole = given + true
+    return float((2 * right[whole > 0] / whole[whole > 0]).mean()) if whole.any() else 0.0
 
 
 def ranking(answers: Answers) -> dict[str, float]:

@@ -7,6 +7,7 @@ TASKS = Registry(
     {
         "classification": "attune.tasks.classification:Classification",
         "pair": "attune.tasks.pair:Pair",
+        "relation": "attune.tasks.relation:Relation",
     },
     "attune.tasks",
 )

@@ -18,11 +18,12 @@ from attune.core.encoding import Encoding
 from attune.core.form import Form
 from attune.core.recipe import Options
 from attune.core.records import Alternative, Answers, Input, Prediction
+from attune.core.relations import Relations
 from attune.errors import DataError, RecipeError, nearest
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.losses import binary_cross_entropy, cross_entropy
 from attune.tasks.heads.registry import HEADS
-from attune.tasks.metrics import HEADLINE, HIGHER_IS_BETTER, NAMES, classification_metrics
+from attune.tasks.metrics import HIGHER_IS_BETTER, classification_metrics, headline, names
 
 SHOWN_ALTERNATIVES = 5
 
@@ -135,6 +136,11 @@ class LabelTask(ABC):
     def multi_label(self) -> bool:
         """Whether rows carry lists of labels."""
         return self.options.multi_label
+
+    @property
+    def relations(self) -> Relations | None:
+        """Which labels belong together, where labels are relations."""
+        return None
 
     def described(self) -> frozenset[str]:
         """The labels that the recipe itself gives; none where they are learned from the rows."""
@@ -286,11 +292,11 @@ class LabelTask(ABC):
             The arrays; unknown labels appended with probability zero.
         """
         unseen = self.unseen(golds, labels)
-        names = (*labels.names, *unseen)
-        gold = self.gold(golds, names)
+        known = (*labels.names, *unseen)
+        gold = self.gold(golds, known)
         padded = np.pad(probabilities, ((0, 0), (0, len(unseen))))
         chosen = padded > self.options.threshold if self.multi_label else padded.argmax(1)
-        return Answers(name, names, gold, padded, chosen)
+        return Answers(name, known, gold, padded, chosen, self.relations)
 
     def metric(self, name: str) -> tuple[str, bool]:
         """A metric to choose on, and whether more of it is better.
@@ -304,8 +310,8 @@ class LabelTask(ABC):
         Raises:
             RecipeError: The task has no such metric.
         """
-        name = name or HEADLINE[self.multi_label][0]
-        known = (*NAMES[self.multi_label], "loss")
+        name = name or headline(self.multi_label, self.relations)[0]
+        known = (*names(self.multi_label, self.relations), "loss")
         if name not in known:
             raise RecipeError(f"the task has no metric {name!r}", where="training.metric", remedy=nearest(name, known))
         return name, HIGHER_IS_BETTER.get(name, False)
