@@ -45,8 +45,12 @@ def test_a_family_that_lacks_what_a_head_needs_is_refused_with_the_families_that
     assert cell in list(assemble.cells())
     refused = {(found.task, found.head, found.method) for found, _ in cells.refused() if found.family == "text"}
     untrained = {("classification", "linear", "none"), ("pair", "linear", "none")}
-    undescribed = {("pair", "descriptions", method) for method in AXES["method"].names()}
-    assert refused == untrained | undescribed
+    methods = AXES["method"].names()
+    undescribed = {("pair", "descriptions", method) for method in methods}
+    pooled = {(task, "crf", method) for task in ("classification", "pair") for method in methods}
+    of_tokens = {("tagging", "descriptions", method) for method in methods}
+    of_tokens |= {("tagging", head, "none") for head in ("crf", "linear")}
+    assert refused == untrained | undescribed | pooled | of_tokens
     assert {found.family for found in cells.supported()} == {"text"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -21,9 +22,9 @@ from attune.errors import CannotMerge
 from attune.lifecycle.begin import describe
 from attune.lifecycle.train import train
 from attune.model import bundle as bundles
-from attune.model.assemble import AXES, Cell, Model, assemble, cells, check, why_not
+from attune.model.assemble import AXES, Cell, Model, assemble, cells, check, reads_of, why_not
 from attune.tasks.common.labelled import Labels
-from attune.training.encoded import Encoded, encode
+from attune.training.encoded import Encoded, encode, refuse_lost
 from attune.training.events import Events
 from attune.training.loop import Loop, Place
 from attune.training.optimiser import moving
@@ -60,7 +61,14 @@ METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "prompt": {"prompt": {}, "prompt-text": {"tokens": 5, "init_text": "where is my order"}},
 }
 """Method to its variants; a method that is not here has one, with its defaults."""
-TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"pair": {"cross": {}, "bi": {"encoder": "bi"}}}
+TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "pair": {"cross": {}, "bi": {"encoder": "bi"}},
+    "relation": {
+        "bare": {"markers": ["red", "blue"], "typed": False},
+        "typed": {"markers": ["red", "blue"], "type_markers": ["one", "two"], "pooled": True},
+    },
+    "tagging": {"bio": {}, "bioes": {"scheme": "bioes", "casing": False, "overlap": 4}, "tokens": {"units": "token"}},
+}
 """Task to its variants; a task that is not here has one, with its defaults."""
 KINDS: Mapping[str, Sequence[str]] = {"text": tuple(CONFIGS)}
 """Backbone family to the kinds of tiny model it is tried on."""
@@ -110,8 +118,8 @@ class Variant:
             "data": data or {"train": "nowhere.jsonl"},
             "backbone": {"family": self.family, "name": self.kind, "pooling": self.pooling},
             "task": {
-                "name": self.task, "head": self.head, "multi_label": self.multi_label, **asked,
-                **HEAD_OPTIONS.get(self.head, {}),
+                "name": self.task, "head": self.head, **asked, **HEAD_OPTIONS.get(self.head, {}),
+                **({"multi_label": self.multi_label} if labelled(self.task) else {}),
             },
             "method": {"name": self.method, **options},
             "training": {**defaults, **training},
@@ -134,6 +142,11 @@ def refused() -> list[tuple[Cell, str]]:
     return [(cell, reason) for cell in cells() if (reason := why_not(cell))]
 
 
+def labelled(task: str) -> bool:
+    """Whether a task asks for label names, one a row or several."""
+    return "multi_label" in AXES["task"].get(task).Options.model_fields
+
+
 @cache
 def lacking(family: str, method: str, kind: str) -> frozenset[str]:
     """What a method needs and a kind of tiny model does not have, though its family does."""
@@ -148,9 +161,9 @@ def every() -> tuple[Variant, ...]:
         kinds = [kind for kind in KINDS[cell.family] if not lacking(cell.family, cell.method, kind)]
         for kind, pooling, tuned, many, asked in product(
             kinds,
-            POOLINGS,
+            POOLINGS if reads_of(AXES["task"].get(cell.task)) == "pooled" else POOLINGS[:1],
             METHODS.get(cell.method, {cell.method: {}}),
-            (False, True),
+            (False, True) if labelled(cell.task) else (False,),
             TASKS.get(cell.task, {cell.task: {}}),
         ):
             found.append(
@@ -226,10 +239,40 @@ def backbones(root: Path) -> Path:
     return root
 
 
-class Table:
-    """Made-up labelled rows of uneven length, each with a word that tells its label; of a pair in both texts."""
+def spans_in(text: str) -> list[dict[str, Any]]:
+    """Every word of a text that is a label name, as a span; two of them side by side are one."""
+    found: list[dict[str, Any]] = []
+    for match in re.finditer("|".join(rf"{label}(?: {label})?" for label in LABELS), text):
+        found.append({"start": match.start(), "end": match.end(), "label": match.group().split()[0]})
+    return found
 
-    def __init__(self, count: int, *, multi_label: bool, pair: bool = False, seed: int = 0, longest: int = 20) -> None:
+
+GOLDS: Mapping[str, Callable[[str], Any]] = {"tagging": spans_in}
+"""Task to what is right for a text, where that is more than labels."""
+
+
+def ends_of(text: str) -> dict[str, Any]:
+    """The first word of a text and the last as its two entities; the further apart, the longer it is."""
+    first, last = text.split()[0], text.split()[-1]
+    tail = {"start": len(text) - len(last), "end": len(text), "label": "price" if len(text) % 2 else "order"}
+    return {"entities": [{"start": 0, "end": len(first), "label": "account"}, tail]}
+
+
+ALSO: Mapping[str, Callable[[str], dict[str, Any]]] = {"relation": ends_of}
+"""Task to what else is read of a row, made of its text."""
+
+
+class Table:
+    """Made-up labelled rows of uneven length, each with a word that tells its label; of a pair in both texts.
+
+    Where a task asks for more than labels, `GOLDS` makes it of the text, and `ALSO` what else it reads.
+    """
+
+    def __init__(
+        self, count: int, *, multi_label: bool = False, task: str = "classification", seed: int = 0, longest: int = 20
+    ) -> None:
+        pair = SECOND in AXES["task"].get(task)(AXES["task"].get(task).Options()).form.texts
+        self.task = task
         draw = np.random.default_rng(seed)
         words = [word for word in WORDS if word not in LABELS]
         self.multi_label = multi_label
@@ -244,17 +287,23 @@ class Table:
             both = [" ".join([label, label, *part]) for part in (rest[:half], rest[half:])]
             self.texts.append(joined(both) if pair else told)
             several = sorted({label, LABELS[int(draw.integers(len(LABELS)))]}) if row % 5 else []
-            self.golds.append(several if multi_label else label)
+            made = GOLDS.get(task)
+            self.golds.append(made(self.texts[-1]) if made else several if multi_label else label)
 
     def __len__(self) -> int:
         return len(self.texts)
 
+    def row(self, text: str) -> dict[str, Any]:
+        """What is read of a row with this text."""
+        made = ALSO.get(self.task)
+        return {**row_of(text, self.fields), **(made(text) if made else {})}
+
     def batches(self, size: int) -> Iterator[dict[str, Any]]:
         """Columns, `size` rows at a time."""
-        name = "labels" if self.multi_label else "label"
+        name = "gold" if self.task in GOLDS else "labels" if self.multi_label else "label"
         for at in range(0, len(self), size):
-            rows = [row_of(text, self.fields) for text in self.texts[at : at + size]]
-            columns = {field: [row[field] for row in rows] for field in self.fields}
+            rows = [self.row(text) for text in self.texts[at : at + size]]
+            columns = {field: [row[field] for row in rows] for field in rows[0]}
             yield {**columns, name: self.golds[at : at + size]}
 
 
@@ -273,7 +322,7 @@ def bench(variant: Variant, root: Path, scratch: Path, *, count: int = 8, recipe
     """Assembles a variant and encodes `count` rows for it."""
     recipe = recipe or variant.recipe()
     checkpoint = check(recipe, root)
-    table = Table(count, multi_label=variant.multi_label, pair=variant.task == "pair")
+    table = Table(count, multi_label=variant.multi_label, task=variant.task)
     counts = (3, 2, 5)
     model = assemble(recipe, checkpoint, Labels(LABELS, counts), dropout=recipe.training.dropout)
     scratch.mkdir(parents=True, exist_ok=True)
@@ -296,7 +345,8 @@ def mean_loss(on: Bench) -> float:
     """Loss of all rows, in evaluation mode."""
     on.model.eval()
     with torch.inference_mode():
-        total, weight = on.model.loss(on.model.collate(on.rows.rows(range(len(on.rows)))), on.rows.targets)
+        everything = range(len(on.rows))
+        total, weight = on.model.loss(on.model.collate(on.rows.rows(everything)), on.rows.targets_of(everything))
     return float(total.sum() / weight.sum())
 
 
@@ -416,18 +466,24 @@ def batches_agree(variant: Variant, root: Path, scratch: Path) -> None:
     spread = float(on.model.logits(on.rows.rows(range(len(on.rows)))).std())
     on.model.temperature = max(1.0, spread)  # else a wide head is so sure of one label that rows do not differ
     rows = texts(on.table)
-    alone = np.stack([on.model.predict([row])[0].probabilities for row in rows])
-    together = np.stack([found.probabilities for found in on.model.predict(rows)])
+    alone = [on.model.predict([row])[0] for row in rows]
+    together = on.model.predict(rows)
     draw = np.random.default_rng(1).permutation(len(rows))
-    mixed = np.stack([found.probabilities for found in on.model.predict([rows[index] for index in draw])])
-    long = {field: " ".join(WORDS) for field in on.table.fields}
-    padded = np.stack([on.model.predict([row, long])[0].probabilities for row in rows])
+    drawn = on.model.predict([rows[index] for index in draw])
+    mixed = [drawn[index] for index in np.argsort(draw)]
+    long = on.table.row(joined([" ".join(WORDS)] * len(on.table.fields)))
+    padded = [on.model.predict([row, long])[0] for row in rows]
     lengths = on.rows.lengths()
     assert len(set(lengths.tolist())) > 2, "rows of one length need no padding"
     logits = on.model.logits(on.rows.rows(range(len(rows))))
     assert np.abs(logits - logits.mean(0)).max() > 20 * TOLERANCE, "all answers are alike, so the order is not tried"
-    for name, found in (("batch", together), ("order", mixed[np.argsort(draw)]), ("padded", padded)):
-        np.testing.assert_allclose(found, alone, atol=TOLERANCE, rtol=0, err_msg=name)
+    for name, found in (("batch", together), ("order", mixed), ("padded", padded)):
+        np.testing.assert_allclose(chances(found), chances(alone), atol=TOLERANCE, rtol=0, err_msg=name)
+
+
+def chances(found: Sequence[Any]) -> Any:
+    """What answers were chosen by, one after the other."""
+    return np.concatenate([item.probabilities for item in found])
 
 
 def accumulation_agrees(variant: Variant, root: Path, scratch: Path) -> None:
@@ -441,7 +497,8 @@ def accumulation_agrees(variant: Variant, root: Path, scratch: Path) -> None:
         recipe = variant.recipe(
             batch_size=sizes[0], accumulation=sizes[1], epochs=4, optimiser="sgd", schedule="constant", warmup=0.0,
             learning_rate=0.02, head_learning_rate=0.02,
-        ).having("task", class_weights="balanced")  # fmt: skip
+        )  # fmt: skip
+        recipe = recipe.having("task", class_weights="balanced") if labelled(variant.task) else recipe
         on = bench(variant, root, scratch / name, count=11, recipe=recipe)
         begin = digest(on.model)
         loop = run(on, scratch / name / "run")
@@ -495,6 +552,9 @@ def raised(action: Callable[[], Any]) -> Exception | None:
 
 def labels_stay(variant: Variant, root: Path, scratch: Path) -> None:
     """Invariant 9: labels never vanish silently."""
+    if variant.task == "tagging":
+        spans_stay(variant, root, scratch)
+        return
     on = bench(variant, root, scratch, count=10)
     model, table = on.model, on.table
     table.texts[3] = table.texts[7] = joined([" ".join(WORDS * 3)] * len(table.fields))
@@ -518,9 +578,42 @@ def labels_stay(variant: Variant, root: Path, scratch: Path) -> None:
     )
 
 
-def texts(table: Table) -> list[dict[str, str]]:
+def spans_stay(variant: Variant, root: Path, scratch: Path) -> None:
+    """Invariant 9 of spans: long texts lose none, targets say the spans, and what they cannot say is counted."""
+    on = bench(variant, root, scratch, count=10)
+    model, table = on.model, on.table
+    table.texts[3] = table.texts[7] = " ".join(WORDS * 3)
+    table.golds[3] = table.golds[7] = spans_in(table.texts[3])
+    rows = encode(model, table, scratch / "long")
+    assert rows.lengths()[3] > model.backbone.max_length, "a long text is read in several windows"
+    assert (rows.truncated, rows.lost, rows.golds) == (0, 0, sum(map(len, table.golds)))
+    encoding = model.encode(texts(table))
+    gold = [one_hot(rows, index, model.outputs_count) for index in range(len(rows))]
+    model.temperature = 1.0
+    back = [
+        [{"start": span.start, "end": span.end, "label": span.label} for span in found.spans]
+        for found in model.decode(texts(table), encoding, gold)
+    ]
+    assert back == table.golds, "targets say other spans than the rows"
+    table.golds[0] = [{"start": 0, "end": table.texts[0].index(" ") - 1, "label": LABELS[0]}]
+    cut = encode(model, table, scratch / "cut")
+    parted = variant.asked == "tokens" and not cut.lost  # a tokenizer may part the word just there
+    assert cut.lost == 1 or parted
+    if cut.lost:
+        assert "gold spans begin or end inside a token" in str(raised(lambda: refuse_lost(cut, "rows")))
+
+
+def one_hot(rows: Encoded, index: int, count: int) -> Any:
+    """Scores `(T, K)` that are sure of a row's targets."""
+    targets = rows.each[rows.starts[index] : rows.starts[index + 1]]
+    scores = np.zeros((len(targets), count), dtype=np.float32)
+    scores[np.arange(len(targets)), np.maximum(targets, 0)] = 50.0
+    return scores
+
+
+def texts(table: Table) -> list[dict[str, Any]]:
     """Rows as the model answers them."""
-    return [row_of(text, table.fields) for text in table.texts]
+    return [table.row(text) for text in table.texts]
 
 
 def pack(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
@@ -541,7 +634,7 @@ def pack(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
 def answer(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
     """What a packed bundle answers here; for invariant 2."""
     bundle = bundles.load(scratch / "bundle", root=root)
-    table = Table(8, multi_label=variant.multi_label, pair=variant.task == "pair")
+    table = Table(8, multi_label=variant.multi_label, task=variant.task)
     return {"digest": bundle.digest, **answers(bundle.model, table)}
 
 
@@ -560,7 +653,8 @@ def unlike(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:
     for key in ("digest", "answers", "moved"):
         if there[key] != here[key]:
             return f"{key} differs: {here[key]} and {there[key]}"
-    apart = float(np.abs(np.subtract(here["probabilities"], there["probabilities"])).max())
+    flat = [np.concatenate([np.asarray(row) for row in side["probabilities"]]) for side in (here, there)]
+    apart = float(np.abs(np.subtract(*flat)).max())
     return f"probabilities are {apart:.2g} apart" if apart > ACCUMULATED else ""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from attune.core.texts import FIRST
+from attune.core.texts import FIRST, text_of_tokens
 
 Read = Callable[[Any, Mapping[str, Any]], Any]
 """Takes a cell, and the fields of its row that are read already; returns a JSON value; raises ValueError with the
@@ -36,18 +36,31 @@ class Form:
         texts: The fields that hold a row's texts.
         several: Whether a row has a list of labels.
         gold: What is right for a row, where that is more than labels.
+        tokens: Whether a text may come as a list of its tokens.
         also: Other fields that are read of a row, each with its check; they come as JSON values or as JSON text.
     """
 
     texts: tuple[str, ...] = (FIRST,)
     several: bool = False
     gold: Gold | None = None
+    tokens: bool = False
     also: Mapping[str, Read] = field(default_factory=dict[str, Read])
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Everything that is read of a row to answer it."""
         return (*self.texts, *self.also)
+
+    def joined(self, cells: Mapping[str, Any]) -> dict[str, Any]:
+        """A row's cells, with a text that came as a list of tokens as a text; those are kept as `tokens`."""
+        given = cells.get(FIRST)
+        if (
+            not self.tokens
+            or not isinstance(given, list)
+            or not all(isinstance(token, str) and token for token in given)
+        ):
+            return dict(cells)
+        return {**cells, FIRST: text_of_tokens(given), "tokens": given}
 
     @property
     def named(self) -> bool:

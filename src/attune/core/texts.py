@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ SEPARATOR = "\x1f"
 """Stands between the two texts of a pair; ASCII's own unit separator, which no text needs."""
 SHOWN = " ‖ "
 """What a person sees in its place."""
+WIDE = re.compile("[\u3000-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+"""A character of Chinese writing, its punctuation included."""
 FIRST, SECOND = "text", "text_pair"
 
 
@@ -22,6 +25,29 @@ def joined(texts: Sequence[str]) -> str:
         A string that `parts` takes apart again.
     """
     return texts[0] if len(texts) == 1 else SEPARATOR.join(text.replace(SEPARATOR, " ") for text in texts)
+
+
+def text_of_tokens(tokens: Sequence[str]) -> str:
+    """Tokens as the text that they are read as: spaces between them, and none between two of Chinese writing."""
+    return "".join(gap + token for gap, token in zip(gaps(tokens), tokens, strict=True))
+
+
+def places_of_tokens(tokens: Sequence[str]) -> list[tuple[int, int]]:
+    """First and end character of each token in that text."""
+    found: list[tuple[int, int]] = []
+    at = 0
+    for gap, token in zip(gaps(tokens), tokens, strict=True):
+        found.append((at + len(gap), at + len(gap) + len(token)))
+        at = found[-1][1]
+    return found
+
+
+def gaps(tokens: Sequence[str]) -> list[str]:
+    """What stands before each token."""
+    return [
+        "" if not number or (WIDE.match(tokens[number - 1][-1:]) and WIDE.match(token[:1])) else " "
+        for number, token in enumerate(tokens)
+    ]
 
 
 def parts(text: str) -> list[str]:

@@ -235,7 +235,11 @@ def _check(batch: pa.RecordBatch, mapping: Mapping, problems: list[Problem], see
         for role, read in readers.items():
             if role in needing and len(problems) > before:
                 break
-            given = (cells[role][index], row) if role in needing else (cells[role][index],)
+            cell = cells[role][index]
+            if role == FIRST and isinstance(cell, list):
+                row |= mapping.form.joined({FIRST: cell})
+                cell = row.get(FIRST, cell)
+            given = (cell, row) if role in needing else (cell,)
             value = rows.collect(partial(read, *given), where, mapping.columns[role], problems)
             row[label_role if role == "label" else role] = value
         if len(problems) > before:

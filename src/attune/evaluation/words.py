@@ -17,6 +17,11 @@ TITLES = {
     "directed_macro_f1": "Directed macro F1",
     "average_precision": "Average precision",
     "micro_average_precision": "Micro average precision",
+    "entity_f1": "Entity F1",
+    "entity_precision": "Entity precision",
+    "entity_recall": "Entity recall",
+    "macro_entity_f1": "Macro entity F1",
+    "exact_rows": "Rows exactly right",
     "log_loss": "Log loss",
     "ece": "Calibration error",
 }
@@ -31,6 +36,11 @@ MEANINGS = {
     "directed_macro_f1": "F1 averaged over relations, none left out; a wrong direction is wrong (SemEval-2010 task 8)",
     "average_precision": "area under precision and recall, averaged over labels",
     "micro_average_precision": "area under precision and recall, all labels in one ranking",
+    "entity_f1": "F1 over all spans; begin, end and label must be right",
+    "entity_precision": "share of the marked spans that are right",
+    "entity_recall": "share of the gold spans that were found",
+    "macro_entity_f1": "entity F1 averaged over labels, each counting alike",
+    "exact_rows": "share of rows whose spans are all right",
     "log_loss": "surprise at the gold label, in nats; lower is better",
     "ece": "mean gap between confidence and accuracy, 15 bins; lower is better",
 }
@@ -39,7 +49,12 @@ BY = {"length": "Length", "script": "Script"}
 
 PARTS = {"latin": "Latin", "han": "Chinese", "mixed": "Chinese and Latin", "other": "neither Chinese nor Latin"}
 
-BASELINES = {"majority": "the majority class", "tfidf": "TF-IDF", "zero-shot": "zero-shot by label names"}
+BASELINES = {
+    "majority": "the majority class",
+    "tfidf": "TF-IDF",
+    "zero-shot": "zero-shot by label names",
+    "lookup": "each word's most frequent tag",
+}
 
 PLAIN = ("mcc", "log_loss")
 """Metrics that are not shares, and are not said in per cent."""

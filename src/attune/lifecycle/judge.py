@@ -150,7 +150,8 @@ def beside(
     if not isinstance(judged.answers, Answers):
         for name in wanted:
             found = model.task.baseline(name, train, judged.table, model.labels)
-            yield model.task.judged(name, found, judged.answers.gold, model.labels)
+            shown = model.task.baseline_names.get(name, name)
+            yield model.task.judged(shown, found, judged.answers.gold, model.labels)
         return
     for found in beside_labels(wanted, model, train, judged, judged.answers, embed, seed):
         yield replace(found, relations=judged.answers.relations)

@@ -150,7 +150,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             where="backbone.pooling",
             remedy='leave it out, or set backbone.pooling = "mean"',
         )
-    if len(task.form.texts) > task.pieces() and not reads_pairs(checkpoint.folder):
+    if task.paired and not reads_pairs(checkpoint.folder):
         raise UnsupportedError(
             "its tokenizer puts nothing between two texts", where=f"[backbone] {options.name}",
             expected="a tokenizer whose post-processor has a template for pairs",

@@ -8,6 +8,7 @@ TASKS = Registry(
         "classification": "attune.tasks.classification:Classification",
         "pair": "attune.tasks.pair:Pair",
         "relation": "attune.tasks.relation:Relation",
+        "tagging": "attune.tasks.tagging:Tagging",
     },
     "attune.tasks",
 )

@@ -21,11 +21,10 @@ from attune.core.texts import FIRST
 from attune.errors import DataError, RecipeError, nearest
 from attune.tasks.common.labelled import LabelOptions, Labels, LabelTask
 from attune.tasks.common.names import readable
-from attune.tasks.common.spans import json_of, refuse_overlap, span_of
+from attune.tasks.common.spans import apart, parsed, read_span
 
 Marker = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 ENTITIES = "entities"
-ROLES = ("the first entity", "the second entity")
 HEAD, TAIL = 1, 2
 """Marks of the tokens at which the first entity's marker and the second's begin."""
 WHOLE = 1 << 30
@@ -156,7 +155,7 @@ class Relation(LabelTask):
 
     def _opening(self, which: int, entity: Mapping[str, Any]) -> str:
         marker, around = self.markers[which], self.type_markers[which]
-        if not (self.typed and entity.get("label")):
+        if not (self.typed and entity["label"]):
             return marker
         return f"{marker} {around} {readable(entity['label']).lower()} {around}"
 
@@ -205,16 +204,16 @@ def entities_of(cell: Any, row: Mapping[str, Any]) -> list[dict[str, Any]]:
         row: For its text.
 
     Returns:
-        The two in their order, each with `start`, `end` and, where it is known, `label`.
+        The two in their order, each with `start`, `end` and `label`, which may be empty.
 
     Raises:
         ValueError: They are not two, do not lie in the text, or overlap.
     """
-    given = json_of(cell)
+    given = parsed(cell)
     if not isinstance(given, list) or len(given) != 2:
-        raise ValueError("not a list of two entities; the first is the head of the relation, the second its tail")
-    found = [span_of(one, row[FIRST], role) for one, role in zip(given, ROLES, strict=True)]
-    refuse_overlap(found, ROLES)
+        raise ValueError("no list of two entities {start, end}; the first is the relation's head, the second its tail")
+    found = [read_span(one, row[FIRST], labelled=False) for one in given]
+    apart(sorted(found, key=lambda span: span["start"]))
     return found
 
 

@@ -123,6 +123,11 @@ class LabelTask(ABC):
         """How many things are read of a row."""
         return 1
 
+    @property
+    def paired(self) -> bool:
+        """Whether two texts are read as one sequence."""
+        return len(self.fields) > self.pieces()
+
     def width(self, width: int) -> int:
         """Features of a row, where each thing read has `width`."""
         return width

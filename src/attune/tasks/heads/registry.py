@@ -5,6 +5,7 @@ from attune.core.registry import Registry
 HEADS = Registry(
     "head",
     {
+        "crf": "attune.tasks.heads.crf:CrfHead",
         "descriptions": "attune.tasks.heads.descriptions:DescriptionsHead",
         "linear": "attune.tasks.heads.linear:LinearHead",
     },
