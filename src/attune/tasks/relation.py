@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 from torch import Tensor
 
 from attune.core.encoding import Encoding
@@ -24,6 +24,7 @@ from attune.tasks.common.names import readable
 from attune.tasks.common.spans import apart, parsed, read_span
 
 Marker = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Two = Annotated[tuple[Marker, ...], Field(min_length=2, max_length=2)]
 ENTITIES = "entities"
 HEAD, TAIL = 1, 2
 """Marks of the tokens at which the first entity's marker and the second's begin."""
@@ -35,11 +36,11 @@ class RelationOptions(LabelOptions):
     """What one entity of a text is to another."""
 
     name: Literal["relation"] = "relation"  # pyright: ignore[reportIncompatibleVariableOverride] frozen
-    markers: tuple[Marker, Marker] = ("@", "#")
+    markers: Two = ("@", "#")
     """Read before and after the first entity, and the second; words or signs that the backbone's vocabulary holds."""
     typed: bool = True
     """Whether the labels of the entities, where rows have them, are told in the markers."""
-    type_markers: tuple[Marker, Marker] = ("*", "^")
+    type_markers: Two = ("*", "^")
     """Read before and after the label of the first entity, and of the second, where they are told."""
     pooled: bool = False
     """Whether the head sees the mean of all tokens besides the two markers."""
