@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from attune.backbones.checkpoints import Checkpoint
 from attune.core.recipe import Recipe, parse
-from attune.core.texts import FIRST, SECOND, joined, row_of
+from attune.core.texts import FIRST, SECOND, joined, parts, row_of
 from attune.errors import CannotMerge
 from attune.lifecycle.begin import describe
 from attune.lifecycle.train import train
@@ -63,6 +63,10 @@ METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 """Method to its variants; a method that is not here has one, with its defaults."""
 TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "pair": {"cross": {}, "bi": {"encoder": "bi"}},
+    "question_answering": {
+        "whole": {"max_answer": 8},
+        "windows": {"max_answer": 4, "overlap": 4, "no_answer_threshold": -1.0},
+    },
     "relation": {
         "bare": {"markers": ["red", "blue"], "typed": False},
         "typed": {"markers": ["red", "blue"], "type_markers": ["one", "two"], "pooled": True},
@@ -247,7 +251,14 @@ def spans_in(text: str) -> list[dict[str, Any]]:
     return found
 
 
-GOLDS: Mapping[str, Callable[[str], Any]] = {"tagging": spans_in}
+def answers_in(text: str) -> list[dict[str, Any]]:
+    """The first label names of a context; nothing where a pair has an even length."""
+    context = parts(text)[1]
+    found = spans_in(context)[:1] if len(text) % 2 else []
+    return [{"start": at["start"], "end": at["end"], "text": context[at["start"] : at["end"]]} for at in found]
+
+
+GOLDS: Mapping[str, Callable[[str], Any]] = {"question_answering": answers_in, "tagging": spans_in}
 """Task to what is right for a text, where that is more than labels."""
 
 
@@ -552,8 +563,8 @@ def raised(action: Callable[[], Any]) -> Exception | None:
 
 def labels_stay(variant: Variant, root: Path, scratch: Path) -> None:
     """Invariant 9: labels never vanish silently."""
-    if variant.task == "tagging":
-        spans_stay(variant, root, scratch)
+    if variant.task in STAY:
+        STAY[variant.task](variant, root, scratch)
         return
     on = bench(variant, root, scratch, count=10)
     model, table = on.model, on.table
@@ -601,6 +612,42 @@ def spans_stay(variant: Variant, root: Path, scratch: Path) -> None:
     assert cut.lost == 1 or parted
     if cut.lost:
         assert "gold spans begin or end inside a token" in str(raised(lambda: refuse_lost(cut, "rows")))
+
+
+def answers_stay(variant: Variant, root: Path, scratch: Path) -> None:
+    """Invariant 9 of answers: long contexts lose none, a cut question is told of, and what is too long is counted."""
+    on = bench(variant, root, scratch, count=10)
+    model, table = on.model, on.table
+    question, context = "where is it", " ".join(WORDS * 3)
+    table.texts[3] = table.texts[7] = joined([question, context])
+    for row, at in ((3, context.index("refund")), (7, context.rindex("refund"))):
+        table.golds[row] = [{"start": at, "end": at + len("refund"), "text": "refund"}]
+    rows = encode(model, table, scratch / "long")
+    assert rows.lengths()[3] > model.backbone.max_length, "a long context is read in several windows"
+    assert (rows.truncated, rows.lost, rows.golds) == (0, 0, sum(map(bool, table.golds)))
+    encoding = model.encode(texts(table))
+    sure = [50.0 * ends_at(rows, index) for index in range(len(rows))]
+    found = model.decode(texts(table), encoding, sure)
+    back = [[{"start": span.start, "end": span.end, "text": span.text} for span in one.spans] for one in found]
+    assert back == table.golds, "targets say other answers than the rows"
+    table.golds[3] = [{"start": 0, "end": 80, "text": context[:80]}]
+    cut = encode(model, table, scratch / "cut")
+    assert cut.lost == 1 and model.task.lost[0] in str(raised(lambda: refuse_lost(cut, "rows", model.task.lost)))
+    table.texts[0] = joined([context, "here it is"])
+    told = model.predict(texts(table))[0].notices
+    assert told == (model.task.cut,), f"nobody is told that the question was cut: {told}"
+
+
+def ends_at(rows: Encoded, index: int) -> Any:
+    """Of a row's tokens `(T, 2)` float32 whether an answer begins and ends there."""
+    targets = np.maximum(rows.each[rows.starts[index] : rows.starts[index + 1]], 0)
+    return np.stack([targets & 1, targets >> 1], axis=1).astype(np.float32)
+
+
+STAY: Mapping[str, Callable[[Variant, Path, Path], None]] = {
+    "question_answering": answers_stay, "tagging": spans_stay
+}  # fmt: skip
+"""Invariant 9 of a task whose answer is more than labels."""
 
 
 def one_hot(rows: Encoded, index: int, count: int) -> Any:

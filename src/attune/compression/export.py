@@ -15,6 +15,7 @@ from torch import nn
 from attune.compression.script import needed, script
 from attune.core.files import canonical, whole_folder
 from attune.errors import CannotMerge, UnsupportedError
+from attune.model.assemble import reads_of
 from attune.model.bundle import Bundle
 
 
@@ -48,10 +49,11 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 def refuse(bundle: Bundle) -> None:
     """Stops, before anything is copied, where no plain folder can answer as the bundle does."""
     name, first_token = bundle.model.task.options.head, bundle.model.backbone.final
-    if also := bundle.model.task.form.also:
+    if reads_of(bundle.model.task) == "tokens":
         raise UnsupportedError(
-            f"a row of task {bundle.manifest.task} is more than texts: {', '.join(also)}", where=str(bundle.path),
-            expected="a task that reads texts alone, as plain pipelines do", remedy="serve the bundle with attune",
+            f"task {bundle.manifest.task} answers from single tokens", where=str(bundle.path),
+            expected="a task that answers from one vector a text, as the plain folder does",
+            remedy="serve the bundle with attune",
         )  # fmt: skip
     head: Any = bundle.model.head
     if not hasattr(head, "affine"):

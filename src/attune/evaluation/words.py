@@ -22,6 +22,8 @@ TITLES = {
     "entity_recall": "Entity recall",
     "macro_entity_f1": "Macro entity F1",
     "exact_rows": "Rows exactly right",
+    "answer_f1": "Answer F1",
+    "exact_match": "Exact match",
     "log_loss": "Log loss",
     "ece": "Calibration error",
 }
@@ -41,6 +43,8 @@ MEANINGS = {
     "entity_recall": "share of the gold spans that were found",
     "macro_entity_f1": "entity F1 averaged over labels, each counting alike",
     "exact_rows": "share of rows whose spans are all right",
+    "answer_f1": "F1 of the words that answer and right answer share, averaged over rows; of Chinese its characters",
+    "exact_match": "share of rows whose answer is a right one but for case, punctuation and articles",
     "log_loss": "surprise at the gold label, in nats; lower is better",
     "ece": "mean gap between confidence and accuracy, 15 bins; lower is better",
 }
@@ -54,6 +58,7 @@ BASELINES = {
     "tfidf": "TF-IDF",
     "zero-shot": "zero-shot by label names",
     "lookup": "each word's most frequent tag",
+    "span search": "untuned span search",
 }
 
 PLAIN = ("mcc", "log_loss")

@@ -91,6 +91,12 @@ def why_not(cell: Cell) -> str:
             f"head {cell.head} begins from what each label's texts say, and a label of task {cell.task} is nothing "
             f"that a text could be near to; use head linear, or a task whose labels can be described: {', '.join(able)}"
         )
+    if hasattr(HEADS.get(cell.head), "restrict") and "scheme" not in TASKS.get(cell.task).Options.model_fields:
+        able = [name for name in TASKS.names() if "scheme" in TASKS.get(name).Options.model_fields]
+        return (
+            f"head {cell.head} scores one tag after another, and task {cell.task} has no tags; use head linear, or a "
+            f"task that tags: {', '.join(able)}"
+        )
     if HEADS.get(cell.head).trains and not METHODS.get(cell.method).trains:
         able = [name for name in HEADS.names() if not HEADS.get(name).trains]
         return (
