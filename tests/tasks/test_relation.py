@@ -193,7 +193,7 @@ def test_predict_reads_entities_and_names_bad_ones(run, relations):
 
 
 def test_no_plain_pipeline_can_read_entities(relations, tmp_path):
-    with pytest.raises(UnsupportedError, match="answers from single tokens"):
+    with pytest.raises(UnsupportedError, match="no plain folder answers as the task relation"):
         to_transformers(relations, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

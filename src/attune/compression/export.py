@@ -48,13 +48,13 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 
 def refuse(bundle: Bundle) -> None:
     """Stops, before anything is copied, where no plain folder can answer as the bundle does."""
-    name, first_token = bundle.model.task.options.head, bundle.model.backbone.final
-    if reads_of(bundle.model.task) == "tokens":
+    task = bundle.model.task
+    if reads_of(task) == "tokens":
         raise UnsupportedError(
-            f"task {bundle.manifest.task} answers from single tokens", where=str(bundle.path),
-            expected="a task that answers from one vector a text, as the plain folder does",
-            remedy="serve the bundle with attune",
+            f"no plain folder answers as the task {task.options.name} does", where=str(bundle.path),
+            expected="a task whose answer is a label of a text or a pair", remedy="serve the bundle with attune",
         )  # fmt: skip
+    name, first_token = task.options.head, bundle.model.backbone.final
     head: Any = bundle.model.head
     if not hasattr(head, "affine"):
         raise UnsupportedError(

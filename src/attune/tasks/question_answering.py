@@ -117,10 +117,6 @@ class QuestionAnswering:
         """What the backbone should read of a row: the question, and the context behind it."""
         return [Input(row[FIRST], pair=row[SECOND])]
 
-    def pieces(self) -> int:
-        """How many things are read of a row, where its context fits in one window."""
-        return 1
-
     def read(self, backbone: Any, rows: Sequence[Mapping[str, Any]]) -> Encoding:
         """Rows as token ids in windows; the context's tokens are marked, and one that stands for no answer."""
         questions, cut = shortened([row[FIRST] for row in rows], backbone, self.options.max_question)

@@ -82,7 +82,7 @@ class Tagging:
     multi_label: ClassVar[bool] = False
     baselines: ClassVar[tuple[str, ...]] = ("majority",)
     baseline_names: ClassVar[Mapping[str, str]] = {"majority": "lookup"}
-    no_baseline: ClassVar[str] = "it labels whole texts"
+    no_baseline: ClassVar[str] = "they label whole texts, not parts of them"
     limits: ClassVar[str] = "It marks spans of the kinds it was shown; what was never marked in training is not found."
     form: ClassVar[Form] = Form(gold=Gold(read_spans, names_in, "spans, or a tag a token (BIO or BIOES)"), tokens=True)
 

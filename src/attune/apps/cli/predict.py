@@ -89,9 +89,15 @@ def say_json(record: dict[str, Any]) -> None:
 
 def say_plain(record: dict[str, Any]) -> None:
     """Prints one answer for a person."""
-    given = record["answer"] if isinstance(record["answer"], str) else ", ".join(record["answer"]) or "(none)"
+    answer = record["answer"]
+    given = (", ".join(answer) or "(none)") if isinstance(answer, list) else str(answer)
     others = ", ".join(f"{a['label']} {a['confidence']:.0%}" for a in record["alternatives"] if a["label"] != given)
-    say(f"{given}  {record['confidence']:.0%}   {record['text']}")
-    say(f"    else: {others}")
+    sure = "" if record["confidence"] is None else f"{record['confidence']:.0%}   "
+    say(f"{given}  {sure}{record['text']}")
+    if others:
+        say(f"    else: {others}")
+    for span in record["spans"]:
+        certain = "" if span["confidence"] is None else f"  {span['confidence']:.0%}"
+        say(f"    {span['label']}: {span['text']!r} at {span['start']}–{span['end']}{certain}")
     for notice in record["notices"]:
         say(f"    note: {notice}")
