@@ -151,12 +151,12 @@ class Relation(LabelTask):
             begins[which] = len(text)
             text += f"{self._opening(which, entities[which])} {source[start:end]} {self.markers[which]}"
             ends[which], done = len(text), end
-            text += "" if source[end : end + 1].isspace() else " "
+            text += " " if end < len(source) and not source[end].isspace() else ""
         return Marked(text + source[done:], (begins[0], begins[1]), (ends[0], ends[1]))
 
     def _opening(self, which: int, entity: Mapping[str, Any]) -> str:
         marker, around = self.markers[which], self.type_markers[which]
-        if not (self.typed and entity["label"]):
+        if not (self.typed and entity.get("label")):
             return marker
         return f"{marker} {around} {readable(entity['label']).lower()} {around}"
 
