@@ -7,7 +7,7 @@ from sklearn import metrics as sk
 from answers import multi, single
 from attune.core.records import Answers
 from attune.errors import DataError
-from attune.tasks.metrics import HEADLINE, HIGHER_IS_BETTER, NAMES, classification_metrics, reliability
+from attune.tasks.metrics import DIRECTED, HEADLINE, HIGHER_IS_BETTER, NAMES, classification_metrics, reliability
 
 
 def test_single_label_figures_are_scikit_learns():
@@ -91,6 +91,6 @@ def test_no_rows_and_wrong_shapes_are_refused():
 def test_headlines_are_metrics_with_a_direction():
     for kind, names in HEADLINE.items():
         assert set(names) <= set(NAMES[kind])
-    assert set(HIGHER_IS_BETTER) == {*NAMES[False], *NAMES[True]}
+    assert set(HIGHER_IS_BETTER) == {*NAMES[False], *NAMES[True], DIRECTED}
     assert not HIGHER_IS_BETTER["log_loss"]
     assert HIGHER_IS_BETTER["macro_f1"]
