@@ -178,15 +178,15 @@ def test_a_long_context_is_read_in_windows_and_its_tokens_are_marked(tiny):
     assert len(windows) > 1 and encoding.truncated.tolist() == [False]
     for window in windows:
         marks = marks_of(window)
-        assert marks[0] == NOWHERE and (marks[5:-1] == CONTEXT).all() and not marks[1:5].any() and marks[-1] == 0
+        assert not marks[:5].any() and (marks[5:-1] == CONTEXT).all() and marks[-1] == NOWHERE
     start = context.rindex("return")
     gold = [{"start": start, "end": start + 6, "text": "return"}]
     _, targets = task.examples([{}], [gold], encoding, Labels(("answer", "no answer"), (1, 1)))
     by_window = np.split(targets.each[0], np.cumsum([len(window) for window in windows])[:-1])
     assert (targets.golds, targets.lost) == (1, 0)
-    assert by_window[0][0] == 3 and by_window[-1][0] == 0
-    assert all((window[0] == 3) != (3 in window[1:]) for window in by_window), "windows without it point to none"
-    assert (by_window[0][1:5] == IGNORED).all()
+    assert by_window[0][-1] == 3 and by_window[-1][-1] == 0
+    assert all((window[-1] == 3) != (3 in window[:-1]) for window in by_window), "windows without it point to none"
+    assert (by_window[0][:5] == IGNORED).all()
 
 
 def test_a_long_question_is_cut_and_told_of(tiny):

@@ -37,9 +37,12 @@ class Found:
 
 
 def marks_of_window(places: Ints) -> Ints:
-    """Marks of the tokens of one window `(T,)`: of the context's, and of the first special one."""
+    """Marks of the tokens of one window `(T,)`: of the context's, and of the last special one.
+
+    That one is read behind the context, so that a causal backbone too has seen all of it.
+    """
     marks = np.where(places[:, 3] == 1, CONTEXT, 0)
-    marks[np.flatnonzero(places[:, 3] < 0)[0]] = NOWHERE
+    marks[np.flatnonzero(places[:, 3] < 0)[-1]] = NOWHERE
     return marks
 
 
