@@ -44,14 +44,16 @@ def test_a_family_that_lacks_what_a_head_needs_is_refused_with_the_families_that
     assert not why_not(Cell("text", "classification", "linear", "full", "supervised"))
     assert cell in list(assemble.cells())
     refused = {(found.task, found.head, found.method) for found, _ in cells.refused() if found.family == "text"}
-    untrained = {("classification", "linear", "none"), ("pair", "linear", "none")}
+    untrained = {(task, "linear", "none") for task in ("classification", "pair", "question_answering", "relation")}
     methods = AXES["method"].names()
-    undescribed = {("pair", "descriptions", method) for method in methods}
-    pooled = {(task, "crf", method) for task in ("classification", "pair") for method in methods}
-    of_tokens = {("tagging", "descriptions", method) for method in methods}
+    undescribed = {(task, "descriptions", method) for task in ("pair", "relation") for method in methods}
+    pooled = {(task, "crf", method) for task in ("classification", "pair", "relation") for method in methods}
+    of_tokens = {(task, "descriptions", method) for task in ("question_answering", "tagging") for method in methods}
+    of_tokens |= {("question_answering", "crf", method) for method in methods}
     of_tokens |= {("tagging", head, "none") for head in ("crf", "linear")}
     assert refused == untrained | undescribed | pooled | of_tokens
-    assert {found.task for found in cells.supported() if found.family != "text"} == {"tagging"}, "it reads tokens alone"
+    able = {found.task for found in cells.supported() if found.family != "text"}
+    assert able == {"relation", "tagging"}, "they read tokens alone"
 
 
 def test_a_head_that_must_be_trained_is_refused_where_nothing_is(root, tmp_path):

@@ -17,12 +17,12 @@ from safetensors.torch import load_file, save_file
 
 from attune.backbones.checkpoints import Checkpoint
 from attune.core.recipe import Recipe, parse
-from attune.core.texts import FIRST, SECOND, joined, row_of
+from attune.core.texts import FIRST, SECOND, joined, parts, row_of
 from attune.errors import CannotMerge
 from attune.lifecycle.begin import describe
 from attune.lifecycle.train import train
 from attune.model import bundle as bundles
-from attune.model.assemble import AXES, Cell, Model, assemble, cells, check, why_not
+from attune.model.assemble import AXES, Cell, Model, assemble, cells, check, reads_of, why_not
 from attune.tasks.common.labelled import Labels
 from attune.training.encoded import Encoded, encode, refuse_lost
 from attune.training.events import Events
@@ -70,6 +70,14 @@ TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "hierarchical": {"hierarchy": "/"},
     },
     "pair": {"cross": {}, "bi": {"encoder": "bi"}},
+    "question_answering": {
+        "whole": {"max_answer": 8},
+        "windows": {"max_answer": 4, "overlap": 4, "no_answer_threshold": -1.0},
+    },
+    "relation": {
+        "bare": {"markers": ["red", "blue"], "typed": False},
+        "typed": {"markers": ["red", "blue"], "type_markers": ["one", "two"], "pooled": True},
+    },
     "tagging": {"bio": {}, "bioes": {"scheme": "bioes", "casing": False, "overlap": 4}, "tokens": {"units": "token"}},
 }
 """Task to its variants; a task that is not here has one, with its defaults."""
@@ -185,7 +193,7 @@ def every() -> tuple[Variant, ...]:
     for cell in supported():
         for kind, pooling, tuned, many, asked in product(
             KINDS[cell.family],
-            POOLINGS[cell.family] if AXES["task"].get(cell.task).features == "pooled" else ("mean",),
+            POOLINGS[cell.family] if reads_of(AXES["task"].get(cell.task)) == "pooled" else ("mean",),
             METHODS.get(cell.method, {cell.method: {}}),
             (False, True) if labelled(cell.task) else (False,),
             TASKS.get(cell.task, {cell.task: {}}),
@@ -290,14 +298,32 @@ def spans_in(text: str) -> list[dict[str, Any]]:
     return found
 
 
-GOLDS: Mapping[str, Callable[[str], Any]] = {"tagging": spans_in}
+def answers_in(text: str) -> list[dict[str, Any]]:
+    """The first label names of a context; nothing where a pair has an even length."""
+    context = parts(text)[1]
+    found = spans_in(context)[:1] if len(text) % 2 else []
+    return [{"start": at["start"], "end": at["end"], "text": context[at["start"] : at["end"]]} for at in found]
+
+
+GOLDS: Mapping[str, Callable[[str], Any]] = {"question_answering": answers_in, "tagging": spans_in}
 """Task to what is right for a text, where that is more than labels."""
+
+
+def ends_of(text: str) -> dict[str, Any]:
+    """The first word of a text and the last as its two entities; the further apart, the longer it is."""
+    first, last = text.split()[0], text.split()[-1]
+    tail = {"start": len(text) - len(last), "end": len(text), "label": "price" if len(text) % 2 else "order"}
+    return {"entities": [{"start": 0, "end": len(first), "label": "account"}, tail]}
+
+
+ALSO: Mapping[str, Callable[[str], dict[str, Any]]] = {"relation": ends_of}
+"""Task to what else is read of a row, made of its text."""
 
 
 class Table:
     """Made-up labelled rows of uneven length, each with a word that tells its label; of a pair in both texts.
 
-    Where a task asks for more than labels, `GOLDS` makes it of the text.
+    Where a task asks for more than labels, `GOLDS` makes it of the text, and `ALSO` what else it reads.
     """
 
     def __init__(
@@ -333,12 +359,17 @@ class Table:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def row(self, text: str) -> dict[str, Any]:
+        """What is read of a row with this text."""
+        made = ALSO.get(self.task)
+        return {**row_of(text, self.fields), **(made(text) if made else {})}
+
     def batches(self, size: int) -> Iterator[dict[str, Any]]:
         """Columns, `size` rows at a time."""
         name = "gold" if self.task in GOLDS else "labels" if self.multi_label else "label"
         for at in range(0, len(self), size):
-            rows = [row_of(text, self.fields) for text in self.texts[at : at + size]]
-            columns = {field: [row[field] for row in rows] for field in self.fields}
+            rows = [self.row(text) for text in self.texts[at : at + size]]
+            columns = {field: [row[field] for row in rows] for field in rows[0]}
             yield {**columns, name: self.golds[at : at + size]}
 
 
@@ -514,7 +545,7 @@ def batches_agree(variant: Variant, root: Path, scratch: Path) -> None:
     draw = np.random.default_rng(1).permutation(len(rows))
     drawn = on.model.predict([rows[index] for index in draw])
     mixed = [drawn[index] for index in np.argsort(draw)]
-    long = {field: " ".join(WORDS) for field in on.table.fields}
+    long = on.table.row(joined([" ".join(WORDS)] * len(on.table.fields)))
     padded = [on.model.predict([row, long])[0] for row in rows]
     lengths = on.rows.lengths()
     assert len(set(lengths.tolist())) > 2, "rows of one length need no padding"
@@ -595,8 +626,8 @@ def raised(action: Callable[[], Any]) -> Exception | None:
 
 def labels_stay(variant: Variant, root: Path, scratch: Path) -> None:
     """Invariant 9: labels never vanish silently."""
-    if variant.task == "tagging":
-        spans_stay(variant, root, scratch)
+    if variant.task in STAY:
+        STAY[variant.task](variant, root, scratch)
         return
     on = bench(variant, root, scratch, count=10)
     model, table = on.model, on.table
@@ -646,6 +677,42 @@ def spans_stay(variant: Variant, root: Path, scratch: Path) -> None:
         assert "gold spans begin or end inside a token" in str(raised(lambda: refuse_lost(cut, "rows")))
 
 
+def answers_stay(variant: Variant, root: Path, scratch: Path) -> None:
+    """Invariant 9 of answers: long contexts lose none, a cut question is told of, and what is too long is counted."""
+    on = bench(variant, root, scratch, count=10)
+    model, table = on.model, on.table
+    question, context = "where is it", " ".join(WORDS * 3)
+    table.texts[3] = table.texts[7] = joined([question, context])
+    for row, at in ((3, context.index("refund")), (7, context.rindex("refund"))):
+        table.golds[row] = [{"start": at, "end": at + len("refund"), "text": "refund"}]
+    rows = encode(model, table, scratch / "long")
+    assert rows.lengths()[3] > model.backbone.max_length, "a long context is read in several windows"
+    assert (rows.truncated, rows.lost, rows.golds) == (0, 0, sum(map(bool, table.golds)))
+    encoding = model.encode(texts(table))
+    sure = [50.0 * ends_at(rows, index) for index in range(len(rows))]
+    found = model.decode(texts(table), encoding, sure)
+    back = [[{"start": span.start, "end": span.end, "text": span.text} for span in one.spans] for one in found]
+    assert back == table.golds, "targets say other answers than the rows"
+    table.golds[3] = [{"start": 0, "end": 80, "text": context[:80]}]
+    cut = encode(model, table, scratch / "cut")
+    assert cut.lost == 1 and model.task.lost[0] in str(raised(lambda: refuse_lost(cut, "rows", model.task.lost)))
+    table.texts[0] = joined([context, "here it is"])
+    told = model.predict(texts(table))[0].notices
+    assert told == (model.task.cut,), f"nobody is told that the question was cut: {told}"
+
+
+def ends_at(rows: Encoded, index: int) -> Any:
+    """Of a row's tokens `(T, 2)` float32 whether an answer begins and ends there."""
+    targets = np.maximum(rows.each[rows.starts[index] : rows.starts[index + 1]], 0)
+    return np.stack([targets & 1, targets >> 1], axis=1).astype(np.float32)
+
+
+STAY: Mapping[str, Callable[[Variant, Path, Path], None]] = {
+    "question_answering": answers_stay, "tagging": spans_stay
+}  # fmt: skip
+"""Invariant 9 of a task whose answer is more than labels."""
+
+
 def one_hot(rows: Encoded, index: int, count: int) -> Any:
     """Scores `(T, K)` that are sure of a row's targets."""
     targets = rows.each[rows.starts[index] : rows.starts[index + 1]]
@@ -654,9 +721,9 @@ def one_hot(rows: Encoded, index: int, count: int) -> Any:
     return scores
 
 
-def texts(table: Table) -> list[dict[str, str]]:
+def texts(table: Table) -> list[dict[str, Any]]:
     """Rows as the model answers them."""
-    return [row_of(text, table.fields) for text in table.texts]
+    return [table.row(text) for text in table.texts]
 
 
 def pack(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from torch import nn
 from attune.compression.script import needed, script
 from attune.core.files import canonical, whole_folder
 from attune.errors import CannotMerge, UnsupportedError
+from attune.model.assemble import reads_of
 from attune.model.bundle import INSIDE, Bundle
 
 
@@ -49,7 +50,7 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 def refuse(bundle: Bundle) -> None:
     """Stops, before anything is copied, where no plain folder can answer as the bundle does."""
     task = bundle.model.task
-    if not hasattr(task, "pieces"):
+    if reads_of(task) == "tokens":
         raise UnsupportedError(
             f"no plain folder answers as the task {task.options.name} does", where=str(bundle.path),
             expected="a task whose answer is a label of a text or a pair", remedy="serve the bundle with attune",

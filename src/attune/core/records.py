@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from attune.core.relations import Relations
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
@@ -99,6 +101,7 @@ class Answers:
         chosen: `(N,)` int64, or `(N, K)` bool.
         ordered: Whether labels are steps of a scale, lowest first.
         separator: What parts a label's name from its parents'; empty where labels have no parents.
+        relations: Which labels belong together, where labels are relations.
     """
 
     name: str
@@ -108,6 +111,7 @@ class Answers:
     chosen: NDArray[Any]
     ordered: bool = False
     separator: str = ""
+    relations: Relations | None = None
 
     @property
     def multi_label(self) -> bool:

@@ -81,6 +81,11 @@ class Table:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
+    @property
+    def also(self) -> tuple[str, ...]:
+        """Columns of what is read of a row besides its texts."""
+        return tuple(name for name in self.columns if name in self._json and name != GOLD)
+
     def __reduce__(self) -> tuple[type[Table], tuple[Path]]:
         return Table, (self.path,)
 

@@ -19,7 +19,7 @@ from scipy import sparse
 
 from attune.core.records import Answers
 from attune.tasks.graded_metrics import kappa_of_sums
-from attune.tasks.metrics import BINS, LEVELLED, Floats, bin_of, certainty, losses, present, structure_sums
+from attune.tasks.metrics import BINS, DIRECTED, LEVELLED, Floats, bin_of, certainty, losses, present, structure_sums
 
 CELLS = 4_000_000
 """Numbers held at once for a block of resamples; bounds memory, changes no result."""
@@ -39,6 +39,7 @@ class Sums:
         gap: Sum of confidence less outcome per bin `(R, 15)`.
         decisions: Decisions a row holds: 1, or K where multi-label.
         graded: Sums behind the figures of ordered labels and of labels with parents, by name, `(R,)` each.
+        relations: Which of G relations each of the P labels is `(P, G)`, zeros and ones; G is 0 where they are none.
     """
 
     rows: Floats
@@ -50,6 +51,7 @@ class Sums:
     gap: Floats
     decisions: int
     graded: dict[str, Floats]
+    relations: Floats
 
 
 def over_sum(part: Floats, whole: Floats) -> Floats:
@@ -95,6 +97,13 @@ def level_share(sums: Sums, name: str) -> Floats:
     return sums.graded[name] / sums.rows
 
 
+def directed_macro_f1(sums: Sums) -> Floats:
+    """Mean F1 over the relations that occur in the resample, right only in the right direction."""
+    both, gold, chosen = (part @ sums.relations for part in (sums.both, sums.gold, sums.chosen))
+    occurring = ((gold + chosen) > 0).sum(axis=1).astype(np.float64)
+    return over_sum(over_sum(2 * both, gold + chosen).sum(axis=1), occurring)
+
+
 BY_SUMS: dict[str, Callable[[Sums], Floats]] = {
     "accuracy": right_share,
     "subset_accuracy": right_share,
@@ -102,6 +111,7 @@ BY_SUMS: dict[str, Callable[[Sums], Floats]] = {
     "micro_f1": micro_f1,
     "weighted_f1": weighted_f1,
     "mcc": mcc,
+    DIRECTED: directed_macro_f1,
     "log_loss": lambda sums: sums.loss / sums.rows,
     "ece": lambda sums: np.abs(sums.gap).sum(axis=1) / (sums.rows * sums.decisions),
     "quadratic_kappa": lambda sums: kappa_of_sums(sums.rows, sums.graded),
@@ -116,7 +126,7 @@ class Resampler:
 
     Args:
         answers: N rows over K labels.
-        names: The metrics wanted, of `attune.tasks.metrics.NAMES`.
+        names: The metrics wanted, of those that `attune.tasks.metrics.names` tells.
     """
 
     def __init__(self, answers: Answers, names: Sequence[str]) -> None:
@@ -127,6 +137,7 @@ class Resampler:
         graded = structure_sums(answers)
         self._graded = tuple(graded)
         self._statistics = statistics(answers, list(graded.values())) if set(names) & set(BY_SUMS) else None
+        self._relations = relations(answers)
         self._rankings: dict[str, list[Ranking]] = {}
         if "average_precision" in names:
             self._rankings["average_precision"] = label_rankings(answers)
@@ -162,7 +173,10 @@ class Resampler:
         edges = np.cumsum([2, *[self._occurring] * 3, BINS])
         head, both, gold, chosen, gap, rest = np.split(sums, edges, axis=1)
         graded = dict(zip(self._graded, rest.T, strict=True))
-        return Sums(weights.sum(axis=1), head[:, 0], head[:, 1], both, gold, chosen, gap, self._decisions, graded)
+        return Sums(
+            weights.sum(axis=1), head[:, 0], head[:, 1], both, gold, chosen, gap, self._decisions, graded,
+            self._relations,
+        )  # fmt: skip
 
 
 def statistics(answers: Answers, graded: Sequence[Floats]) -> Any:
@@ -186,6 +200,14 @@ def statistics(answers: Answers, graded: Sequence[Floats]) -> Any:
     head = sparse.csr_matrix(np.stack([right.astype(np.float64), losses(answers)]))
     rest = sparse.csr_matrix(np.stack(graded)) if graded else sparse.csr_matrix((0, len(answers.gold)))
     return sparse.vstack([head, gold.multiply(chosen), gold, chosen, gap, rest], format="csr")
+
+
+def relations(answers: Answers) -> Floats:
+    """Which of G relations each of the P occurring labels is, `(P, G)`."""
+    if not answers.relations:
+        return np.zeros((len(present(answers)), 0))
+    merged = answers.relations.merged(answers.labels)
+    return (merged[present(answers)][:, None] == np.arange(int(merged.max(initial=-1)) + 1)).astype(np.float64)
 
 
 def indicators(answers: Answers, values: NDArray[Any]) -> Any:

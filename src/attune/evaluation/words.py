@@ -14,6 +14,7 @@ TITLES = {
     "micro_f1": "Micro F1",
     "weighted_f1": "Weighted F1",
     "mcc": "MCC",
+    "directed_macro_f1": "Directed macro F1",
     "average_precision": "Average precision",
     "micro_average_precision": "Micro average precision",
     "entity_f1": "Entity F1",
@@ -21,6 +22,8 @@ TITLES = {
     "entity_recall": "Entity recall",
     "macro_entity_f1": "Macro entity F1",
     "exact_rows": "Rows exactly right",
+    "answer_f1": "Answer F1",
+    "exact_match": "Exact match",
     "log_loss": "Log loss",
     "ece": "Calibration error",
     "quadratic_kappa": "Quadratic kappa",
@@ -36,6 +39,7 @@ MEANINGS = {
     "micro_f1": "F1 over all decisions pooled",
     "weighted_f1": "F1 averaged over labels by their rows",
     "mcc": "Matthews' correlation of gold and answer; 0 is chance",
+    "directed_macro_f1": "F1 averaged over relations, none left out; a wrong direction is wrong (SemEval-2010 task 8)",
     "average_precision": "area under precision and recall, averaged over labels",
     "micro_average_precision": "area under precision and recall, all labels in one ranking",
     "entity_f1": "F1 over all spans; begin, end and label must be right",
@@ -43,6 +47,8 @@ MEANINGS = {
     "entity_recall": "share of the gold spans that were found",
     "macro_entity_f1": "entity F1 averaged over labels, each counting alike",
     "exact_rows": "share of rows whose spans are all right",
+    "answer_f1": "F1 of the words that answer and right answer share, averaged over rows; of Chinese its characters",
+    "exact_match": "share of rows whose answer is a right one but for case, punctuation and articles",
     "log_loss": "surprise at the gold label, in nats; lower is better",
     "ece": "mean gap between confidence and accuracy, 15 bins; lower is better",
     "quadratic_kappa": "agreement beyond chance, a miss counting by the square of its steps; 0 is chance",
@@ -63,6 +69,7 @@ BASELINES = {
     "tfidf": "TF-IDF",
     "zero-shot": "zero-shot by label names",
     "lookup": "each word's most frequent tag",
+    "span search": "untuned span search",
 }
 
 PLAIN = ("mcc", "log_loss", "mae_steps")

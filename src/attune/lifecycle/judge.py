@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,11 +50,16 @@ def judge(model: Model, table: Table, name: str) -> Judged:
     Returns:
         The answers beside texts (the two of a pair joined) and ids.
     """
+    answers = model.task.judged(name, predicted(model, table), table.golds(), model.labels)
+    return Judged(answers, table.texts(), table.ids(), table)
+
+
+def predicted(model: Model, table: Table) -> list[Prediction]:
+    """Answers to every row of a table, in order."""
     predictions: list[Prediction] = []
     for batch in table.batches(CHUNK):
         predictions += model.predict(rows_of(batch, model.task.form.fields))
-    answers = model.task.judged(name, predictions, table.golds(), model.labels)
-    return Judged(answers, table.texts(), table.ids(), table)
+    return predictions
 
 
 def loss_of(model: Model, held: Encoded, outputs: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
@@ -88,11 +93,16 @@ def as_batch(outputs: Sequence[NDArray[np.float32]], ids: Sequence[NDArray[np.in
     return torch.from_numpy(padded)
 
 
-def embedder(checkpoint: Checkpoint, family: str) -> Embed:
-    """The untuned backbone of a family as a function from texts to mean-pooled vectors of length one."""
+def untuned(checkpoint: Checkpoint, family: str) -> Any:
+    """A backbone of a family as it is published, pooled by mean."""
     kind: Any = BACKBONES.get(family)
     options = kind.Options.model_validate({"name": checkpoint.name, "pooling": "mean", "max_length": 256})
-    backbone = kind(checkpoint, options).eval()
+    return kind(checkpoint, options).eval()
+
+
+def embedder(checkpoint: Checkpoint, family: str) -> Embed:
+    """The untuned backbone of a family as a function from texts to mean-pooled vectors of length one."""
+    backbone = untuned(checkpoint, family)
 
     @torch.inference_mode()
     def embed(rows: list[str]) -> NDArray[np.float32]:
@@ -150,13 +160,32 @@ def beside(
     """
     if not isinstance(judged.answers, Answers):
         for name in wanted:
-            found = model.task.baseline(name, train, judged.table, model.labels)
+            if name == "zero_shot" and hasattr(model.task, "untuned"):
+                found = model.task.untuned(
+                    untuned(model.backbone.checkpoint, model.backbone.options.family), judged.table
+                )
+            else:
+                found = model.task.baseline(name, train, judged.table, model.labels)
             shown = model.task.baseline_names.get(name, name)
             yield model.task.judged(shown, found, judged.answers.gold, model.labels)
         return
-    labels = judged.answers.labels
+    for found in beside_labels(wanted, model, train, judged, judged.answers, embed, seed):
+        yield replace(found, relations=judged.answers.relations)
+
+
+def beside_labels(
+    wanted: Sequence[str],
+    model: Model,
+    train: Table,
+    judged: Judged,
+    answers: Answers,
+    embed: Embed | None,
+    seed: int,
+) -> Iterator[Answers]:
+    """The baselines of a task whose answer is a label, or several."""
+    labels = answers.labels
     train_gold = model.task.gold(train.labels(), labels)
-    gold = judged.answers.gold
+    gold = answers.gold
     if "majority" in wanted:
         yield baselines.majority(labels, train_gold, gold)
     if "tfidf" in wanted:
@@ -164,6 +193,22 @@ def beside(
         yield baselines.tfidf(train.texts(), train_gold, judged.texts, gold, labels, seed=seed, reader=reader)
     if "zero_shot" in wanted and embed:
         yield baselines.zero_shot(embed, labels, judged.texts, gold, multi_label=train.multi_label)
+
+
+def calibrated(model: Model, held: Encoded) -> float:
+    """The temperature that makes the loss of rows smallest that the model was not trained on.
+
+    Args:
+        model: Of a task and a head whose logits become probabilities.
+        held: Such rows.
+
+    Returns:
+        A positive number, to six digits.
+    """
+    outputs = model.outputs(held.rows(range(len(held))))
+    if not held.aligned:
+        return temperature(np.stack(outputs), held.targets)
+    return coldest(lambda degree: loss_of(model, held, [values / np.float32(degree) for values in outputs])[0])
 
 
 def temperature(logits: NDArray[np.float32], targets: torch.Tensor) -> float:
@@ -178,12 +223,19 @@ def temperature(logits: NDArray[np.float32], targets: torch.Tensor) -> float:
     """
     scores = torch.from_numpy(logits)
 
-    def loss(exponent: float) -> float:
-        scaled = scores / float(np.exp(exponent))
+    def loss(degree: float) -> float:
+        scaled = scores / degree
         if targets.ndim == 2:
             return float(torch.nn.functional.binary_cross_entropy_with_logits(scaled, targets))
         return float(torch.nn.functional.cross_entropy(scaled, targets))
 
+    return coldest(loss)
+
+
+def coldest(loss: Callable[[float], float]) -> float:
+    """The temperature within bounds that makes a loss smallest, to six digits."""
     bounds = (float(np.log(LOWEST)), float(np.log(HIGHEST)))
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
+    found = minimize_scalar(
+        lambda exponent: loss(float(np.exp(exponent))), bounds=bounds, method="bounded", options={"xatol": 1e-4}
+    )
     return round(float(np.exp(found.x)), 6)

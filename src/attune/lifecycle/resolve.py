@@ -131,13 +131,6 @@ def fixed(model: Model, rows: Encoded, seed: int) -> tuple[NDArray[np.float32], 
     return with_target(model.features(rows.rows(chosen)), rows, chosen)
 
 
-def held_out(model: Model, held: Encoded) -> tuple[NDArray[np.float32], torch.Tensor]:
-    """Logits and targets of rows that were not trained on; where the task reads tokens, of those with a target."""
-    everything = np.arange(len(held))
-    logits = model.logits(held.rows(everything))
-    return with_target(logits, held, everything) if held.aligned else (logits, held.targets)
-
-
 def with_target(
     values: NDArray[np.float32], rows: Encoded, chosen: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], torch.Tensor]:

@@ -43,7 +43,7 @@ from attune.model.bundle import Bundle
 from attune.tasks.common.labelled import Labels
 from attune.tasks.registry import TASKS
 from attune.training import checkpoint
-from attune.training.encoded import Encoded, encode, refuse_lost
+from attune.training.encoded import SPANS, Encoded, encode, refuse_lost
 from attune.training.events import Events, Listener
 from attune.training.loop import Loop, Place
 from attune.training.optimiser import moving
@@ -147,7 +147,8 @@ class Run:
             self.notices.append(
                 f"{rows.truncated} of {len(rows)} training rows are longer than {name} reads and were cut"
             )
-        self.notices += [told for told in (notice, refuse_lost(rows, "the training rows")) if told]
+        lost = refuse_lost(rows, "the training rows", getattr(model.task, "lost", SPANS))
+        self.notices += [told for told in (notice, lost) if told]
         if not (self.folder / "recipe.toml").is_file():
             length = getattr(self.recipe.backbone, "max_length", 0) or resolve.max_length(
                 rows.longest, model.backbone.limit
@@ -211,8 +212,9 @@ class Run:
 
     def _finish(self, model: Model, held: Encoded | None, splits: Splits) -> Bundle:
         if held is not None and model.tempered:
-            logits, targets = resolve.held_out(model, held)
-            model.temperature = judge.temperature(logits, targets)
+            model.temperature = judge.calibrated(model, held)
+        if splits.validation and hasattr(model.task, "settle"):
+            self._settle(model, splits.validation)
         table, kind = (splits.test, "test") if splits.test else (splits.validation, "validation")
         evaluation = self._evaluate(model, splits, table, kind) if table else None
         source = table or splits.train
@@ -236,6 +238,14 @@ class Run:
         )
         self.events.write("packed", bundle=str(target), digest=digest)
         return bundles.load(target, root=self.root)
+
+    def _settle(self, model: Model, table: Table) -> None:
+        """What a task chooses on rows that were not trained on goes into the resolved recipe."""
+        found = model.task.settle(judge.predicted(model, table), table.golds(), model.labels)
+        if found:
+            self.recipe = self.recipe.having("task", **found)
+            model.task = task_of(self.recipe)
+            self.events.write("settled", **found)
 
     def _evaluate(self, model: Model, splits: Splits, table: Table, kind: str) -> Evaluation:
         self.events.write("evaluating", rows=len(table), split=kind)

@@ -69,8 +69,9 @@ def why_not(cell: Cell) -> str:
     """
     provides: frozenset[str] = BACKBONES.get(cell.family).provides
     features: str = TASKS.get(cell.task).features
+    reads: str = reads_of(TASKS.get(cell.task))
     for kind, needs in (
-        (f"task {cell.task}", TASKS.get(cell.task).needs | {features}),
+        (f"task {cell.task}", TASKS.get(cell.task).needs | {reads}),
         (f"head {cell.head}", HEADS.get(cell.head).needs),
         (f"method {cell.method}", METHODS.get(cell.method).needs),
         (f"objective {cell.objective}", OBJECTIVES.get(cell.objective).needs),
@@ -91,6 +92,12 @@ def why_not(cell: Cell) -> str:
         return (
             f"head {cell.head} begins from what each label's texts say, and a label of task {cell.task} is nothing "
             f"that a text could be near to; use head linear, or a task whose labels can be described: {', '.join(able)}"
+        )
+    if hasattr(HEADS.get(cell.head), "restrict") and "scheme" not in TASKS.get(cell.task).Options.model_fields:
+        able = [name for name in TASKS.names() if "scheme" in TASKS.get(name).Options.model_fields]
+        return (
+            f"head {cell.head} scores one tag after another, and task {cell.task} has no tags; use head linear, or a "
+            f"task that tags: {', '.join(able)}"
         )
     if HEADS.get(cell.head).trains and not METHODS.get(cell.method).trains:
         able = [name for name in HEADS.names() if not HEADS.get(name).trains]
@@ -159,7 +166,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             remedy="use the checkpoint the recipe was resolved with, or delete backbone.sha256",
         )
     ours = origin.tokenizers(options) is not None
-    if task.features == "tokens" and options.pooling != type(options).model_fields["pooling"].default:
+    if reads_of(task) == "tokens" and options.pooling != type(options).model_fields["pooling"].default:
         raise RecipeError(
             f"pooling {options.pooling!r} says how tokens become one vector, and the task {cell.task} reads each token",
             where="backbone.pooling",
@@ -334,7 +341,7 @@ class Model(nn.Module):
 
     def read(self, inputs: dict[str, Tensor]) -> Tensor:
         """What the head sees of a collated batch: one vector a row `(B, W)`, or one a token `(P, T, W)`."""
-        found = self.backbone(inputs) if self.task.features == "pooled" else self.backbone.tokens(inputs)
+        found = self.backbone(inputs) if reads_of(self.task) == "pooled" else self.backbone.tokens(inputs)
         return self.task.join(found, inputs)
 
     def loss(self, inputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -420,6 +427,11 @@ class Model(nn.Module):
                 notes.append(f"{int(unknown)} of {int(words)} tokens are unknown to the backbone")
             result.append(tuple(notes))
         return result
+
+
+def reads_of(task: Any) -> str:
+    """What a task reads of a backbone: what its head sees, unless it makes that of something else."""
+    return getattr(task, "reads", task.features)
 
 
 def unpadded(values: NDArray[np.float32], rows: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:

@@ -52,6 +52,9 @@ HEADLINE: dict[bool, tuple[str, ...]] = {
 }
 """The metrics shown first, by whether the task is multi-label. The first of them is the one that is tested."""
 
+DIRECTED = "directed_macro_f1"
+"""The metric that answers have besides where labels are relations; it is shown and tested first."""
+
 ORDERED = ("quadratic_kappa", "mae_steps")
 """What is measured besides where labels are steps of a scale."""
 
@@ -62,7 +65,7 @@ LOWER_IS_BETTER = ("log_loss", "ece", "mae_steps")
 
 HIGHER_IS_BETTER: dict[str, bool] = {
     name: name not in LOWER_IS_BETTER
-    for name in sorted({*NAMES[False], *NAMES[True], *ORDERED, *LEVELLED, "hierarchical_f1"})
+    for name in sorted({*NAMES[False], *NAMES[True], *ORDERED, *LEVELLED, "hierarchical_f1", DIRECTED})
 }
 """Which way is up."""
 
@@ -124,6 +127,8 @@ def classification_metrics(answers: Answers) -> dict[str, float]:
         result |= ordinal_metrics(gold, chosen, len(answers.labels))
     if answers.separator:
         result |= hierarchical_metrics(gold, chosen, answers.labels, answers.separator)
+    if answers.relations:
+        result[DIRECTED] = directed_macro_f1(gold, chosen, answers.relations.merged(answers.labels))
     return {name: result[name] for name in names_of(answers)}
 
 
@@ -135,7 +140,7 @@ def names_of(answers: Answers) -> tuple[str, ...]:
     if answers.separator:
         above = len(upper_levels(answers.labels, answers.separator))
         names = (*names, *LEVELLED[:above], "hierarchical_f1")
-    return names
+    return (DIRECTED, *names) if answers.relations else names
 
 
 def headline_of(names: Collection[str]) -> tuple[str, ...]:
@@ -145,27 +150,29 @@ def headline_of(names: Collection[str]) -> tuple[str, ...]:
         names: What `names_of` named.
 
     Returns:
-        Those of `HEADLINE`; before them kappa where labels are ordered, after them two of a hierarchy.
+        Those of `HEADLINE`; before them kappa of ordered labels or the directed F1 of relations, after them two of a
+        hierarchy.
     """
     return (
-        *(name for name in ("quadratic_kappa",) if name in names),
+        *(name for name in ("quadratic_kappa", DIRECTED) if name in names),
         *HEADLINE["subset_accuracy" in names],
         *(name for name in ("level_1_accuracy", "hierarchical_f1") if name in names),
     )
 
 
-def choices(*, multi_label: bool, ordered: bool, levelled: bool) -> tuple[str, ...]:
+def choices(*, multi_label: bool, ordered: bool, levelled: bool, directed: bool) -> tuple[str, ...]:
     """What training may stop and choose on, the default first.
 
     Args:
         multi_label: Whether a row may have several labels.
         ordered: Whether labels are steps of a scale.
         levelled: Whether labels have parents; then there is at least one level above them.
+        directed: Whether labels are relations.
 
     Returns:
         Names of metrics that all such tasks have, and `loss`.
     """
-    names = (*(ORDERED if ordered else ()), *NAMES[multi_label])
+    names = (*((DIRECTED,) if directed else ()), *(ORDERED if ordered else ()), *NAMES[multi_label])
     names = (*names, *(("level_1_accuracy", "hierarchical_f1") if levelled else ()))
     first = headline_of(names)[0]
     return (first, *(name for name in names if name != first), "loss")
@@ -210,6 +217,29 @@ def f1(gold: NDArray[Any], chosen: NDArray[Any], labels: NDArray[np.int64], aver
     if not len(labels):
         return 0.0
     return float(f1_score(gold, chosen, labels=labels, average=average, zero_division=NO_CASE))
+
+
+def directed_macro_f1(gold: NDArray[Any], chosen: NDArray[Any], merged: NDArray[np.int64]) -> float:
+    """The official score of SemEval-2010 task 8 (Hendrickx et al. 2010): macro F1 over relations, none left out.
+
+    The two directions of a relation are one class, in which a right relation in the wrong direction is wrong: it
+    counts as given and as missed. The label of no relation has no F1 of its own; giving it, or missing it, still
+    costs the relations it was taken for. It is the mean of the relations' F1, as in the task's scorer.
+
+    Args:
+        gold: `(N,)` label indices.
+        chosen: `(N,)` label indices.
+        merged: `(K,)` the relation of each label, −1 for none (`Relations.merged`).
+
+    Returns:
+        The mean over the relations that occur in `gold` or in `chosen`; zero where none does.
+    """
+    count = int(merged.max(initial=-1)) + 1
+    right, given, true = (
+        np.bincount(merged[of][merged[of] >= 0], minlength=count) for of in (gold[gold == chosen], chosen, gold)
+    )
+    whole = given + true
+    return float((2 * right[whole > 0] / whole[whole > 0]).mean()) if whole.any() else 0.0
 
 
 def ranking(answers: Answers) -> dict[str, float]:

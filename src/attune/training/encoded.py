@@ -150,12 +150,21 @@ def encode(model: Model, table: Rows, into: Path) -> Encoded:
     return result
 
 
-def refuse_lost(rows: Encoded, where: str) -> str:
+SPANS = (
+    "gold spans begin or end inside a token, or where no token is",
+    "mend the offsets (they count characters of the text as it is, the end is the first one after), set "
+    'task.units = "token", or use a backbone whose tokenizer parts the text more finely',
+)
+"""How spans are lost, and what to do."""
+
+
+def refuse_lost(rows: Encoded, where: str, how: tuple[str, str] = SPANS) -> str:
     """Stops where labels would vanish: what no token stands for cannot be learned or answered.
 
     Args:
         rows: An encoded set.
         where: Which.
+        how: How the task loses what is right, and what to do.
 
     Returns:
         A notice where few are lost; empty where none is.
@@ -163,14 +172,13 @@ def refuse_lost(rows: Encoded, where: str) -> str:
     Raises:
         DataError: More than 0.1 % are lost.
     """
-    told = f"{rows.lost} of {rows.golds} gold spans begin or end inside a token, or where no token is"
+    told = f"{rows.lost} of {rows.golds} {how[0]}"
     if rows.lost > MOST_LOST * rows.golds:
         raise DataError(
             told,
             where=where,
             expected=f"at most {MOST_LOST:.1%}",
-            remedy="mend the offsets (they count characters of the text as it is, the end is the first one after), set "
-            'task.units = "token", or use a backbone whose tokenizer parts the text more finely',
+            remedy=how[1],
         )
     return f"{where}: {told}" if rows.lost else ""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,8 @@ def _resolved(rows: list[dict[str, Any]], tables: dict[str, Table]) -> list[dict
 def check(tables: dict[str, Table], folder: Path, *, max_contradictory: float) -> list[Finding]:
     """Looks for equal texts, or equal pairs of texts; case, spaces and full-width forms make no difference.
 
+    What is read of a row besides its texts must be equal too: one sentence may be asked about twice.
+
     Args:
         tables: The splits.
         folder: For references and temporary files.
@@ -92,6 +96,15 @@ def check(tables: dict[str, Table], folder: Path, *, max_contradictory: float) -
     return _findings(repeats, max_contradictory)
 
 
+def told_equal(columns: Mapping[str, Sequence[Any]], also: Sequence[str]) -> list[str]:
+    """What rows are told equal by: texts in their normal form, and what else is read of a row."""
+    texts = contents(columns)
+    if not also:
+        return texts
+    rest = zip(*(columns[name] for name in also), strict=True)
+    return [f"{text}\x1f{json.dumps(cells)}" if text else "" for text, cells in zip(texts, rest, strict=True)]
+
+
 EMPTY = keys([""])[0]
 
 
@@ -102,7 +115,7 @@ def _hash(table: Table, side: int, order: HashSort) -> None:
         count = len(columns["id"])
         labels = columns.get("labels") or columns.get("label") or [""] * count
         joined = ["\x1f".join(sorted(label)) if isinstance(label, list) else label for label in labels]
-        hashes = keys(contents(columns))
+        hashes = keys(told_equal(columns, table.also))
         hashes[(hashes == EMPTY).all(axis=1)] = 0
         order.add(hashes, side=side, row=np.arange(start, start + count), label=keys(joined)[:, 0])
         start += count

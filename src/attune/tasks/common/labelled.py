@@ -18,6 +18,7 @@ from attune.core.encoding import Encoding
 from attune.core.form import Form
 from attune.core.recipe import Options
 from attune.core.records import Alternative, Answers, Input, Prediction
+from attune.core.relations import Relations
 from attune.errors import DataError, RecipeError, nearest
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.losses import binary_cross_entropy
@@ -143,6 +144,11 @@ class LabelTask(ABC):
     def multi_label(self) -> bool:
         """Whether rows carry lists of labels."""
         return self.options.multi_label
+
+    @property
+    def relations(self) -> Relations | None:
+        """Which labels belong together, where labels are relations."""
+        return None
 
     def described(self) -> frozenset[str]:
         """The labels that the recipe itself gives; none where they are learned from the rows."""
@@ -313,11 +319,12 @@ class LabelTask(ABC):
         """
         self.check(golds, f"the rows answered by {name}")
         unseen = self.unseen(golds, labels)
-        names = (*labels.names, *unseen)
-        gold = self.gold(golds, names)
+        known = (*labels.names, *unseen)
+        gold = self.gold(golds, known)
         padded = np.pad(probabilities, ((0, 0), (0, len(unseen))))
         chosen = padded > self.options.threshold if self.multi_label else padded.argmax(1)
-        return Answers(name, names, gold, padded, chosen, self.structure.ordered, self.structure.separator)
+        ordered, separator = self.structure.ordered, self.structure.separator
+        return Answers(name, known, gold, padded, chosen, ordered, separator, self.relations)
 
     def metric(self, name: str) -> tuple[str, bool]:
         """A metric to choose on, and whether more of it is better.
@@ -332,7 +339,10 @@ class LabelTask(ABC):
             RecipeError: The task has no such metric.
         """
         known = choices(
-            multi_label=self.multi_label, ordered=self.structure.ordered, levelled=bool(self.structure.separator)
+            multi_label=self.multi_label,
+            ordered=self.structure.ordered,
+            levelled=bool(self.structure.separator),
+            directed=self.relations is not None,
         )
         name = name or known[0]
         if name not in known:

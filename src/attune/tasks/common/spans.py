@@ -54,39 +54,45 @@ def parsed(value: Any) -> Any:
     return value.split()
 
 
-def read_span(item: Any, text: str) -> Plain:
-    """One span, checked against its text."""
+def read_span(item: Any, text: str, *, labelled: bool = True) -> Plain:
+    """One span, checked against its text; it may be `labelled`, or must be."""
     if not isinstance(item, Mapping):
         raise ValueError(f"{item!r} where a span {{start, end, label}} was expected")
     start: Any = item.get("start")
     end: Any = item.get("end")
     label = next((item[name] for name in NAMES if name in item), None)
-    if not isinstance(label, str) or not label:
+    if label is None and not labelled:
+        label = ""
+    elif not isinstance(label, str) or not label:
         raise ValueError(f"a span without a label: {dict(item)!r}")
     if not all(isinstance(place, int) and not isinstance(place, bool) for place in (start, end)):
         raise ValueError(f"a span whose start and end are not whole numbers: {dict(item)!r}")
     if not 0 <= start < end <= len(text):
-        raise ValueError(f"the span {start}–{end} ({label}) does not lie in the text of {len(text)} characters")
+        raise ValueError(f"the span {called(start, end, label)} does not lie in the text of {len(text)} characters")
     said = next((item[name] for name in STATED if isinstance(item.get(name), str)), None)
     if said is not None and said != text[start:end]:
-        raise ValueError(f"the span {start}–{end} ({label}) says {said!r} and the text there is {text[start:end]!r}")
+        raise ValueError(
+            f"the span {called(start, end, label)} says {said!r} and the text there is {text[start:end]!r}"
+        )
     while start < end and text[start].isspace():
         start += 1
     while start < end and text[end - 1].isspace():
         end -= 1
     if start == end:
-        raise ValueError(f"the span {item['start']}–{item['end']} ({label}) holds nothing but space")
+        raise ValueError(f"the span {called(item['start'], item['end'], label)} holds nothing but space")
     return {"start": start, "end": end, "label": label}
+
+
+def called(start: int, end: int, label: str) -> str:
+    """A span as a person is told of it."""
+    return f"{start}–{end} ({label})" if label else f"{start}–{end}"
 
 
 def apart(spans: list[Plain]) -> list[Plain]:
     """Refuses spans that overlap."""
     for one, other in pairwise(spans):
         if other["start"] < one["end"]:
-            raise ValueError(
-                f"the spans {one['start']}–{one['end']} ({one['label']}) and {other['start']}–{other['end']} "
-                f"({other['label']}) overlap"
-            )
+            raise ValueError(f"the spans {called(**one)} and {called(**other)} overlap")
     return spans
 
 
