@@ -28,7 +28,7 @@ def tuned(workshop, folder, *, temperature=1.0, **tables):
     wanted = recipe(**{name: {**base.get(name, {}), **tables.get(name, {})} for name in {**base, **tables}})
     made = train(wanted, workshop.root, folder / "run")
     made.model.temperature = temperature
-    told = {"witness_texts": TEXTS[:3], "documents": {}, "outside": {}}
+    told = {"witness_rows": [{"text": text} for text in TEXTS[:3]], "documents": {}, "outside": {}}
     pack(folder / "bundle", made.model, made.recipe, metrics={}, lineage=made.manifest.lineage, **told)
     return load(folder / "bundle", root=workshop.root)
 

@@ -164,6 +164,11 @@ def labelled(task: str) -> bool:
     return "multi_label" in AXES["task"].get(task).Options.model_fields
 
 
+def usual(family: str) -> str:
+    """How a family pools where nothing is said."""
+    return str(AXES["backbone"].get(family).Options.model_fields["pooling"].default)
+
+
 @cache
 def bare(family: str, kind: str) -> Any:
     """The outline of a kind of tiny model; made once."""
@@ -193,7 +198,7 @@ def every() -> tuple[Variant, ...]:
     for cell in supported():
         for kind, pooling, tuned, many, asked in product(
             KINDS[cell.family],
-            POOLINGS[cell.family] if reads_of(AXES["task"].get(cell.task)) == "pooled" else ("mean",),
+            POOLINGS[cell.family] if reads_of(AXES["task"].get(cell.task)) == "pooled" else (usual(cell.family),),
             METHODS.get(cell.method, {cell.method: {}}),
             (False, True) if labelled(cell.task) else (False,),
             TASKS.get(cell.task, {cell.task: {}}),

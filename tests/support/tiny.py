@@ -62,7 +62,7 @@ SPEAKING = {
         vocab_size=size, max_position_embeddings=64, bos_token_id=2, eos_token_id=3, **COMMON
     ),
     "qwen2": lambda size: Qwen2Config(
-        vocab_size=size, max_position_embeddings=64, num_key_value_heads=1, bos_token_id=2, eos_token_id=3,
+        vocab_size=size, max_position_embeddings=256, num_key_value_heads=1, bos_token_id=2, eos_token_id=3,
         tie_word_embeddings=True, **COMMON,
     ),
     "t5": lambda size: T5Config(
@@ -147,6 +147,8 @@ def backbone(folder: Path, kind: str = "bert", texts: list[str] | None = None) -
     """
     made = tokenizer((texts or []) + [" ".join(WORDS)] * 3, family_of(kind))
     torch.manual_seed(0)
+    if kind == "qwen2":  # transformers reads its own byte tokenizer for it, which has a token a letter
+        made.model_max_length = 256
     made.save_pretrained(folder)
     EVERY[kind](len(made)).save_pretrained(folder)
     known = AutoTokenizer.from_pretrained(folder)  # a model type may have a tokenizer with more special tokens

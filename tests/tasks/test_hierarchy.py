@@ -178,7 +178,7 @@ def test_answers_without_parents_have_no_levels(run, workshop, tmp_path):
     plain = workshop.bundle()
     client = TestClient(service(Engine(plain), "key"))
     reply = client.post("/v1/predict", json={"rows": ["my parcel"]}, headers={"Authorization": "Bearer key"}).json()
-    assert set(reply["predictions"][0]) == {"answer", "confidence", "alternatives", "notices"}
+    assert set(reply["predictions"][0]) == {"answer", "confidence", "alternatives", "notices", "spans"}
     assert run("predict", plain.path, "--file", workshop.root / "fresh.jsonl", "--out", tmp_path / "a.csv").code == 0
     with (tmp_path / "a.csv").open(encoding="utf-8") as stream:
-        assert next(csv.reader(stream)) == ["line", "text", "answer", "confidence", "alternatives", "notices"]
+        assert next(csv.reader(stream)) == ["line", "text", "answer", "confidence", "alternatives", "notices", "spans"]

@@ -213,7 +213,9 @@ def answered(gold, chosen, labels, none="Other"):
     """Answers by name."""
     index = {label: place for place, label in enumerate(labels)}
     places = [np.asarray([index[label] for label in side]) for side in (gold, chosen)]
-    return Answers("model", tuple(labels), places[0], np.eye(len(labels))[places[1]], places[1], Relations(none))
+    return Answers(
+        "model", tuple(labels), places[0], np.eye(len(labels))[places[1]], places[1], relations=Relations(none)
+    )
 
 
 def test_directed_macro_f1_is_that_of_the_official_scorer():

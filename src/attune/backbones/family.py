@@ -217,10 +217,16 @@ class Family(nn.Module, ABC):
         """
         return networks.lacks(cls.outline(config, needs))
 
-    @property
-    def plainly(self) -> str:
-        """What makes the untuned network, as Python that needs only transformers."""
-        return f"{self.automatic.__name__}.from_pretrained({self.checkpoint.name!r})"
+    def plainly(self, name: str) -> str:
+        """What makes the untuned network, as Python that needs only transformers.
+
+        Args:
+            name: Where its checkpoint is, for whoever reads it.
+
+        Returns:
+            An expression.
+        """
+        return f"{self.automatic.__name__}.from_pretrained({name!r})"
 
     @property
     @abstractmethod

@@ -54,10 +54,9 @@ class Seq2Seq(Family):
         """Encoder and decoder."""
         return AutoModelForSeq2SeqLM
 
-    @property
-    def plainly(self) -> str:
+    def plainly(self, name: str) -> str:
         """What makes the untuned network, as Python that needs only transformers."""
-        return super().plainly + ("" if self.speaks else ".get_encoder()")
+        return super().plainly(name) + ("" if self.speaks else ".get_encoder()")
 
     def load(self, folder: Path, config: Any) -> tuple[Any, frozenset[str]]:
         """Loads encoder and decoder, and keeps what is needed."""

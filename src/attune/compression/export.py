@@ -189,4 +189,6 @@ def to_peft(bundle: Bundle, out: Path) -> str:
         (folder / "labels.json").write_text(canonical(bundle.labels), encoding="utf-8")
         if bundle.model.backbone.checkpoint.weights == "made":
             shutil.copytree(bundle.path / INSIDE, folder / INSIDE)
-    return f"the adapter for `PeftModel.from_pretrained({bundle.model.backbone.plainly}, folder)`"
+    backbone = bundle.model.backbone
+    base = INSIDE if backbone.checkpoint.weights == "made" else backbone.checkpoint.name
+    return f"the adapter for `PeftModel.from_pretrained({backbone.plainly(base)}, folder)`"

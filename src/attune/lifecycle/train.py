@@ -90,7 +90,7 @@ class Run:
         splits = self._data()
         task = task_of(self.recipe)
         labels = task.labels(splits.train.golds())
-        if splits.test:
+        if splits.test and hasattr(task, "check"):
             task.check(splits.test.golds(), "data.test")
         if splits.validation and (unseen := task.unseen(splits.validation.golds(), labels)):
             raise unseen_labels(unseen)
