@@ -60,12 +60,16 @@ METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "prompt": {"prompt": {}, "prompt-text": {"tokens": 5, "init_text": "where is my order"}},
 }
 """Method to its variants; a method that is not here has one, with its defaults."""
-TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"pair": {"cross": {}, "bi": {"encoder": "bi"}}}
+TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "pair": {"cross": {}, "bi": {"encoder": "bi"}},
+    "regression": {name: {"encoder": name} for name in ("single", "cross", "bi", "cosine")},
+}
 """Task to its variants; a task that is not here has one, with its defaults."""
 KINDS: Mapping[str, Sequence[str]] = {"text": tuple(CONFIGS)}
 """Backbone family to the kinds of tiny model it is tried on."""
 POOLINGS = ("mean", "first")
 LABELS = ("address", "cancel", "refund")
+LEARNED = Labels(LABELS, (3, 2, 5))
 HEAD_OPTIONS: Mapping[str, Mapping[str, Any]] = {"descriptions": {"shots": 2, "calibrate": True}}
 """Head to what is set in [task] for it, so that all of its code runs."""
 OF_TRAINING = frozenset({1, 4, 6, 7})
@@ -110,7 +114,7 @@ class Variant:
             "data": data or {"train": "nowhere.jsonl"},
             "backbone": {"family": self.family, "name": self.kind, "pooling": self.pooling},
             "task": {
-                "name": self.task, "head": self.head, "multi_label": self.multi_label, **asked,
+                "name": self.task, "head": self.head, **({"multi_label": True} if self.multi_label else {}), **asked,
                 **HEAD_OPTIONS.get(self.head, {}),
             },
             "method": {"name": self.method, **options},
@@ -140,6 +144,11 @@ def lacking(family: str, method: str, kind: str) -> frozenset[str]:
     return AXES["method"].get(method).needs & AXES["backbone"].get(family).lacks(CONFIGS[kind](100))
 
 
+def label_forms(task: str) -> tuple[bool, ...]:
+    """Whether rows have one label, or several, or either."""
+    return (False, True) if "multi_label" in AXES["task"].get(task).Options.model_fields else (False,)
+
+
 @cache
 def every() -> tuple[Variant, ...]:
     """Every variant of every supported cell, on every kind that has what the method needs."""
@@ -150,7 +159,7 @@ def every() -> tuple[Variant, ...]:
             kinds,
             POOLINGS,
             METHODS.get(cell.method, {cell.method: {}}),
-            (False, True),
+            label_forms(cell.task),
             TASKS.get(cell.task, {cell.task: {}}),
         ):
             found.append(
@@ -258,6 +267,42 @@ class Table:
             yield {**columns, name: self.golds[at : at + size]}
 
 
+class Numbers(Table):
+    """Made-up rows with a number: how often a word stands in the text; of two texts, how much they share.
+
+    Args:
+        count: Rows.
+        fields: The fields of a row's texts.
+    """
+
+    def __init__(self, count: int, fields: tuple[str, ...]) -> None:
+        super().__init__(count, multi_label=False)
+        draw = np.random.default_rng(1)
+        self.fields, self.texts, self.golds = fields, [], []
+        words = [word for word in WORDS if word not in LABELS]
+        for row in range(count):
+            length = int(draw.integers(4, 9))
+            first, other = draw.choice(words, length).tolist(), draw.choice(words, length).tolist()
+            shared = length if row % 3 == 0 else int(draw.integers(0, 2))
+            second = first[:shared] + other[shared:]
+            alone = ["refund"] * (4 if shared == length else 0)
+            self.texts.append(joined([" ".join(first), " ".join(second)][: len(fields)] if len(fields) > 1 else
+                                     [" ".join([*alone, *first])]))  # fmt: skip
+            self.golds.append(100.0 + 10.0 * shared / length)
+
+    def batches(self, size: int) -> Iterator[dict[str, Any]]:
+        """Columns, `size` rows at a time."""
+        for columns in super().batches(size):
+            yield {**columns, "gold": columns["label"]}
+
+
+def made_up(variant: Variant, count: int) -> Table:
+    """Made-up rows of a variant's task."""
+    if variant.task == "regression":
+        return Numbers(count, AXES["task"].get("regression")(variant.recipe().task).fields)
+    return Table(count, multi_label=variant.multi_label, pair=variant.task == "pair")
+
+
 @dataclass
 class Bench:
     """A model of a variant with rows to try it on."""
@@ -269,13 +314,18 @@ class Bench:
     checkpoint: Checkpoint
 
 
+def unnamed(variant: Variant) -> bool:
+    """Whether what a task learns of its rows is no label names."""
+    return variant.task == "regression"
+
+
 def bench(variant: Variant, root: Path, scratch: Path, *, count: int = 8, recipe: Recipe | None = None) -> Bench:
     """Assembles a variant and encodes `count` rows for it."""
     recipe = recipe or variant.recipe()
     checkpoint = check(recipe, root)
-    table = Table(count, multi_label=variant.multi_label, pair=variant.task == "pair")
-    counts = (3, 2, 5)
-    model = assemble(recipe, checkpoint, Labels(LABELS, counts), dropout=recipe.training.dropout)
+    table = made_up(variant, count)
+    labels = AXES["task"].get(variant.task)(recipe.task).labels(table.golds) if unnamed(variant) else LEARNED
+    model = assemble(recipe, checkpoint, labels, dropout=recipe.training.dropout)
     scratch.mkdir(parents=True, exist_ok=True)
     rows = encode(model, table, scratch / "ids")
     if model.describable:
@@ -441,7 +491,9 @@ def accumulation_agrees(variant: Variant, root: Path, scratch: Path) -> None:
         recipe = variant.recipe(
             batch_size=sizes[0], accumulation=sizes[1], epochs=4, optimiser="sgd", schedule="constant", warmup=0.0,
             learning_rate=0.02, head_learning_rate=0.02,
-        ).having("task", class_weights="balanced")  # fmt: skip
+        )  # fmt: skip
+        if "class_weights" in type(recipe.task).model_fields:
+            recipe = recipe.having("task", class_weights="balanced")
         on = bench(variant, root, scratch / name, count=11, recipe=recipe)
         begin = digest(on.model)
         loop = run(on, scratch / name / "run")
@@ -506,6 +558,10 @@ def labels_stay(variant: Variant, root: Path, scratch: Path) -> None:
     assert rows.lengths()[[3, 7]].tolist() == [limit * model.task.pieces()] * 2
     told = [any("tokens were read" in notice for notice in found.notices) for found in model.predict(texts(table))]
     assert [index for index, cut in enumerate(told) if cut] == [3, 7], "the answers do not say which rows were cut"
+    if variant.task == "regression":
+        back = rows.targets.double().numpy() * model.labels.spread + model.labels.mean
+        np.testing.assert_allclose(back, table.golds, rtol=1e-6)
+        return
     if variant.multi_label:
         back = [[LABELS[index] for index in np.flatnonzero(row)] for row in rows.targets.numpy()]
     else:
@@ -541,7 +597,7 @@ def pack(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
 def answer(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
     """What a packed bundle answers here; for invariant 2."""
     bundle = bundles.load(scratch / "bundle", root=root)
-    table = Table(8, multi_label=variant.multi_label, pair=variant.task == "pair")
+    table = made_up(variant, 8)
     return {"digest": bundle.digest, **answers(bundle.model, table)}
 
 

@@ -36,8 +36,8 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
     refuse(bundle)
     backbone = merged(bundle)
     head: Any = bundle.model.head
-    scale = 1.0 / bundle.model.temperature
-    weight, bias = ((value.detach() * scale).cpu().contiguous() for value in head.affine())
+    found = bundle.model.task.affine(head, bundle.model.temperature)
+    weight, bias = (value.detach().float().cpu().contiguous() for value in found)
     with whole_folder(out) as folder:
         copy_tokenizer(bundle, folder)
         if backbone.final:
@@ -103,14 +103,13 @@ def whole_classifier(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias: 
         final.bias.copy_(bias)
     network.set_submodule(backbone.final, final)
     config = network.config
-    config.num_labels = len(bundle.labels)
-    config.id2label = dict(enumerate(bundle.labels))
-    config.label2id = {label: index for index, label in enumerate(bundle.labels)}
-    config.problem_type = (
-        "multi_label_classification" if bundle.model.task.multi_label else "single_label_classification"
-    )
+    names = bundle.labels or [bundle.manifest.task]
+    config.num_labels = len(names)
+    config.id2label = dict(enumerate(names))
+    config.label2id = {label: index for index, label in enumerate(names)}
+    config.problem_type = bundle.model.task.problem
     config.architectures = [type(network).__name__]
-    network.num_labels = len(bundle.labels)
+    network.num_labels = len(names)
     network.save_pretrained(folder)
     asked = "" if len(bundle.model.task.fields) == 1 else """, asked with {"text": …, "text_pair": …},"""
     return (
@@ -130,11 +129,13 @@ def encoder_and_script(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias
         "inputs": needed(texts, pieces, backbone.typed),
         "max_length": backbone.max_length,
         "multi_label": bundle.model.task.multi_label,
-        "threshold": bundle.model.task.options.threshold,
+        "threshold": getattr(bundle.model.task.options, "threshold", None),
+        "number": not bundle.labels,
         "unit": bundle.model.head.unit,
     }
     (folder / "head.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "predict.py").write_text(script(texts, pieces), encoding="utf-8")
+    alike = getattr(bundle.model.task.options, "encoder", "") == "cosine"
+    (folder / "predict.py").write_text(script(texts, pieces, alike=alike), encoding="utf-8")
     return (
         f"{type(network).__name__} weights, head.safetensors and predict.py (torch, transformers, safetensors): "
         f"the {network.config.model_type} family has no stock class that pools by mean"

@@ -18,6 +18,11 @@ TITLES = {
     "micro_average_precision": "Micro average precision",
     "log_loss": "Log loss",
     "ece": "Calibration error",
+    "spearman": "Spearman's correlation",
+    "pearson": "Pearson's correlation",
+    "r2": "Variance explained",
+    "mean_absolute_error": "Mean absolute error",
+    "root_mean_squared_error": "Root mean squared error",
 }
 
 MEANINGS = {
@@ -31,15 +36,26 @@ MEANINGS = {
     "micro_average_precision": "area under precision and recall, all labels in one ranking",
     "log_loss": "surprise at the gold label, in nats; lower is better",
     "ece": "mean gap between confidence and accuracy, 15 bins; lower is better",
+    "spearman": "correlation of the ranks of gold and answer; 100 where they are in one order, 0 is chance",
+    "pearson": "how near gold and answer are to one straight line; 0 is chance",
+    "r2": "share of the gold numbers' variance that the answers explain; 0 is the mean, below it is worse",
+    "mean_absolute_error": "how far an answer is off on average, in the numbers' own unit; lower is better",
+    "root_mean_squared_error": "the same, large errors counting more; lower is better",
 }
 
 BY = {"length": "Length", "script": "Script"}
 
 PARTS = {"latin": "Latin", "han": "Chinese", "mixed": "Chinese and Latin", "other": "neither Chinese nor Latin"}
 
-BASELINES = {"majority": "the majority class", "tfidf": "TF-IDF", "zero-shot": "zero-shot by label names"}
+BASELINES = {
+    "majority": "the majority class",
+    "tfidf": "TF-IDF",
+    "zero-shot": "zero-shot by label names",
+    "mean": "the training mean",
+    "cosine": "cosines of untuned vectors",
+}
 
-PLAIN = ("mcc", "log_loss")
+PLAIN = ("mcc", "log_loss", "mean_absolute_error", "root_mean_squared_error")
 """Metrics that are not shares, and are not said in per cent."""
 
 SIGNIFICANT = 0.05

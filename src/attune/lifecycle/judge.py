@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,11 @@ from attune.core.texts import parts, rows_of
 from attune.data.table import Table
 from attune.evaluation import baselines
 from attune.evaluation.overlap import pair_vectoriser
+from attune.evaluation.tfidf import vectoriser
 from attune.model.assemble import Model, length_batches
+from attune.tasks.common.aids import Aids, Embed
 from attune.training.encoded import Encoded
 
-Embed = Callable[[list[str]], NDArray[np.float32]]
 CHUNK = 1024
 LOSS_ROWS = 256
 LOWEST, HIGHEST = 0.25, 20.0
@@ -147,10 +148,12 @@ def beside(
     Yields:
         One record a baseline.
     """
+    reader = pair_vectoriser if len(model.task.form.texts) > 1 else vectoriser
     if not isinstance(judged.answers, Answers):
+        called: dict[str, str] = getattr(model.task, "called", {})
         for name in wanted:
-            found = model.task.baseline(name, train, judged.table, model.labels)
-            yield model.task.judged(name, found, judged.answers.gold, model.labels)
+            found = model.task.baseline(name, train, judged.table, model.labels, Aids(embed, reader, seed))
+            yield model.task.judged(called.get(name, name), found, judged.answers.gold, model.labels)
         return
     labels = judged.answers.labels
     train_gold = model.task.gold(train.labels(), labels)
@@ -158,7 +161,6 @@ def beside(
     if "majority" in wanted:
         yield baselines.majority(labels, train_gold, gold)
     if "tfidf" in wanted:
-        reader = pair_vectoriser if len(model.task.form.texts) > 1 else None
         yield baselines.tfidf(train.texts(), train_gold, judged.texts, gold, labels, seed=seed, reader=reader)
     if "zero_shot" in wanted and embed:
         yield baselines.zero_shot(embed, labels, judged.texts, gold, multi_label=train.multi_label)

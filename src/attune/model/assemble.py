@@ -132,7 +132,8 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             f"a second text is named, and the task {cell.task} reads one",
             where="data.text_pair",
             expected="a task that reads two texts",
-            remedy='set task.name = "pair", or leave out data.text_pair',
+            remedy='set task.name = "pair" (for a number "regression" with task.encoder = "cross"), or leave out '
+            "data.text_pair",
         )
     options: Any = recipe.backbone
     checkpoint = fetch(options.name, root)

@@ -7,6 +7,7 @@ TASKS = Registry(
     {
         "classification": "attune.tasks.classification:Classification",
         "pair": "attune.tasks.pair:Pair",
+        "regression": "attune.tasks.regression:Regression",
     },
     "attune.tasks",
 )

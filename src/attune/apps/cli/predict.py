@@ -89,9 +89,12 @@ def say_json(record: dict[str, Any]) -> None:
 
 def say_plain(record: dict[str, Any]) -> None:
     """Prints one answer for a person."""
-    given = record["answer"] if isinstance(record["answer"], str) else ", ".join(record["answer"]) or "(none)"
-    others = ", ".join(f"{a['label']} {a['confidence']:.0%}" for a in record["alternatives"] if a["label"] != given)
-    say(f"{given}  {record['confidence']:.0%}   {record['text']}")
-    say(f"    else: {others}")
+    found = record["answer"]
+    given = (", ".join(found) or "(none)") if isinstance(found, list) else f"{found}"
+    sure = "" if record["confidence"] is None else f"  {record['confidence']:.0%}"
+    say(f"{given}{sure}   {record['text']}")
+    others = [f"{a['label']} {a['confidence']:.0%}" for a in record["alternatives"] if a["label"] != given]
+    if record["alternatives"]:
+        say(f"    else: {', '.join(others)}")
     for notice in record["notices"]:
         say(f"    note: {notice}")

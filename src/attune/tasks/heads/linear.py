@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -152,7 +152,14 @@ def few_threads(products: int) -> Generator[None]:
 
 
 def choose_l2(
-    features: NDArray[np.float32], targets: Tensor, loss: LossOf, outputs: int, *, folds: int = 3, seed: int = 0
+    features: NDArray[np.float32],
+    targets: Tensor,
+    loss: LossOf,
+    outputs: int,
+    *,
+    grid: Sequence[float] = L2_GRID,
+    folds: int = 3,
+    seed: int = 0,
 ) -> float:
     """Chooses the penalty by cross-validated loss, from strong to weak with warm starts, until it no longer falls.
 
@@ -161,18 +168,19 @@ def choose_l2(
         targets: `(N,)` or `(N, K)`.
         loss: The task's loss; also what is compared, on the rows held out.
         outputs: K.
+        grid: Strengths to choose from, the strongest first.
         folds: Parts of the cross-validation.
         seed: Seed of the parts.
 
     Returns:
-        The chosen strength, one of `L2_GRID`.
+        The chosen strength, one of the grid.
     """
     part = np.random.default_rng(seed).permutation(len(features)) % folds
     used = [fold for fold in range(folds) if (part == fold).any() and (part != fold).any()]
     bases = {fold: Basis(features[part != fold]) for fold in used}
     starts: dict[int, NDArray[np.float64]] = {}
-    best, chosen = math.inf, L2_GRID[0]
-    for l2 in L2_GRID:
+    best, chosen = math.inf, grid[0]
+    for l2 in grid:
         held_loss = 0.0
         for fold in used:
             keep, held = torch.from_numpy(part != fold), part == fold
