@@ -62,6 +62,7 @@ METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 """Method to its variants; a method that is not here has one, with its defaults."""
 TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "pair": {"cross": {}, "bi": {"encoder": "bi"}},
+    "ranking": {name: {"encoder": name, "candidates": 6} for name in ("cross", "bi")},
     "regression": {name: {"encoder": name} for name in ("single", "cross", "bi", "cosine")},
 }
 """Task to its variants; a task that is not here has one, with its defaults."""
@@ -258,6 +259,14 @@ class Table:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows as the model answers them."""
+        return [row_of(text, self.fields) for text in self.texts]
+
+    def long(self) -> dict[str, Any]:
+        """A row longer than any other."""
+        return {field: " ".join(WORDS) for field in self.fields}
+
     def batches(self, size: int) -> Iterator[dict[str, Any]]:
         """Columns, `size` rows at a time."""
         name = "labels" if self.multi_label else "label"
@@ -296,8 +305,47 @@ class Numbers(Table):
             yield {**columns, "gold": columns["label"]}
 
 
+class Rankings(Table):
+    """Made-up rows of a query and four candidates, of which those that share a label's word with it are right.
+
+    Args:
+        count: Rows.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count, multi_label=False, longest=8)
+        draw = np.random.default_rng(2)
+        words = [word for word in WORDS if word not in LABELS]
+        self.candidates: list[list[str]] = []
+        named, self.golds = self.golds, []
+        for label in named:
+            told = [label, *draw.permutation([name for name in LABELS if name != label]), label]
+            order = draw.permutation(4)
+            texts = [" ".join([told[at], told[at], str(at), *draw.choice(words, 2 + at)]) for at in order]
+            self.candidates.append(texts)
+            self.golds.append(sorted(int(place) for place, at in enumerate(order) if told[at] == label))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows as the model answers them."""
+        return [{**row, "candidates": own} for row, own in zip(super().rows(), self.candidates, strict=True)]
+
+    def long(self) -> dict[str, Any]:
+        """A row longer than any other."""
+        return {**super().long(), "candidates": self.candidates[0]}
+
+    def batches(self, size: int) -> Iterator[dict[str, Any]]:
+        """Columns, `size` rows at a time."""
+        at = 0
+        for columns in super().batches(size):
+            count = len(columns["text"])
+            yield {**columns, "gold": columns["label"], "candidates": self.candidates[at : at + count]}
+            at += count
+
+
 def made_up(variant: Variant, count: int) -> Table:
     """Made-up rows of a variant's task."""
+    if variant.task == "ranking":
+        return Rankings(count)
     if variant.task == "regression":
         return Numbers(count, AXES["task"].get("regression")(variant.recipe().task).fields)
     return Table(count, multi_label=variant.multi_label, pair=variant.task == "pair")
@@ -316,7 +364,7 @@ class Bench:
 
 def unnamed(variant: Variant) -> bool:
     """Whether what a task learns of its rows is no label names."""
-    return variant.task == "regression"
+    return variant.task in ("ranking", "regression")
 
 
 def bench(variant: Variant, root: Path, scratch: Path, *, count: int = 8, recipe: Recipe | None = None) -> Bench:
@@ -470,8 +518,7 @@ def batches_agree(variant: Variant, root: Path, scratch: Path) -> None:
     together = np.stack([found.probabilities for found in on.model.predict(rows)])
     draw = np.random.default_rng(1).permutation(len(rows))
     mixed = np.stack([found.probabilities for found in on.model.predict([rows[index] for index in draw])])
-    long = {field: " ".join(WORDS) for field in on.table.fields}
-    padded = np.stack([on.model.predict([row, long])[0].probabilities for row in rows])
+    padded = np.stack([on.model.predict([row, on.table.long()])[0].probabilities for row in rows])
     lengths = on.rows.lengths()
     assert len(set(lengths.tolist())) > 2, "rows of one length need no padding"
     logits = on.model.logits(on.rows.rows(range(len(rows))))
@@ -555,9 +602,14 @@ def labels_stay(variant: Variant, root: Path, scratch: Path) -> None:
     assert rows.truncated == 2, f"two rows are too long, {rows.truncated} counted"
     limit = model.backbone.max_length
     assert rows.longest == limit
-    assert rows.lengths()[[3, 7]].tolist() == [limit * model.task.pieces()] * 2
+    if variant.task != "ranking":
+        assert rows.lengths()[[3, 7]].tolist() == [limit * model.task.pieces()] * 2
     told = [any("tokens were read" in notice for notice in found.notices) for found in model.predict(texts(table))]
     assert [index for index, cut in enumerate(told) if cut] == [3, 7], "the answers do not say which rows were cut"
+    if variant.task == "ranking":
+        assert [torch.nonzero(row == 1).flatten().tolist() for row in rows.targets] == table.golds
+        assert [(row >= 0).sum().item() for row in rows.targets] == [4] * len(table)
+        return
     if variant.task == "regression":
         back = rows.targets.double().numpy() * model.labels.spread + model.labels.mean
         np.testing.assert_allclose(back, table.golds, rtol=1e-6)
@@ -574,9 +626,9 @@ def labels_stay(variant: Variant, root: Path, scratch: Path) -> None:
     )
 
 
-def texts(table: Table) -> list[dict[str, str]]:
+def texts(table: Table) -> list[dict[str, Any]]:
     """Rows as the model answers them."""
-    return [row_of(text, table.fields) for text in table.texts]
+    return table.rows()
 
 
 def pack(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:

@@ -213,6 +213,21 @@ def test_the_audit_knows_no_labels_of_numbers(run, workshop):
     assert plan.code == 0 and plan.json["combination"].startswith("text × regression × linear")
 
 
+def test_vectors_of_texts_give_the_cosine_that_the_number_comes_from(numbers):
+    bundle = numbers("cosine")
+    first, second = (bundle.embed([row[name] for row in ROWS]) for name in ("text", "text_pair"))
+    assert first.shape == (20, bundle.model.backbone.width) and first.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(first, axis=1), 1, rtol=1e-5)
+    weight, bias = (value.item() for value in bundle.model.task.affine(bundle.model.head, 1.0))
+    np.testing.assert_allclose(
+        weight * (first * second).sum(1) + bias, [row.answer for row in bundle.predict(ROWS)], rtol=1e-4
+    )
+    with pytest.raises(DataError, match="1 of 2 rows"):
+        bundle.embed(["a text", " "])
+    with pytest.raises(UnsupportedError, match="two texts as one sequence"):
+        numbers("cross").embed(["a text"])
+
+
 def test_the_solved_start_is_ridge_regression(workshop, numbers):
     model = numbers("single").model
     rows = made_up()

@@ -49,6 +49,11 @@ def refuse(bundle: Bundle) -> None:
     """Stops, before anything is copied, where no plain folder can answer as the bundle does."""
     name, first_token = bundle.model.task.options.head, bundle.model.backbone.final
     head: Any = bundle.model.head
+    if not hasattr(bundle.model.task, "affine"):
+        raise UnsupportedError(
+            f"task {bundle.manifest.task} is no affine map of what is read of a row", where=str(bundle.path),
+            expected="a task such as classification, pair or regression", remedy="serve the bundle with attune",
+        )  # fmt: skip
     if not hasattr(head, "affine"):
         raise UnsupportedError(
             f"head {name} is not one affine map", where=str(bundle.path), expected="a head such as linear",

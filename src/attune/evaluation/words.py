@@ -23,6 +23,10 @@ TITLES = {
     "r2": "Variance explained",
     "mean_absolute_error": "Mean absolute error",
     "root_mean_squared_error": "Root mean squared error",
+    "mrr": "Mean reciprocal rank",
+    "ndcg_10": "NDCG at 10",
+    "recall_5": "Recall at 5",
+    "recall_10": "Recall at 10",
 }
 
 MEANINGS = {
@@ -40,6 +44,10 @@ MEANINGS = {
     "pearson": "how near gold and answer are to one straight line; 0 is chance",
     "r2": "share of the gold numbers' variance that the answers explain; 0 is the mean, below it is worse",
     "mean_absolute_error": "how far an answer is off on average, in the numbers' own unit; lower is better",
+    "mrr": "one over the place of the first right candidate, averaged over rows",
+    "ndcg_10": "right candidates among the first ten, those higher up counting more; 100 where none could stand higher",
+    "recall_5": "share of a row's right candidates among its first five",
+    "recall_10": "share of a row's right candidates among its first ten",
     "root_mean_squared_error": "the same, large errors counting more; lower is better",
 }
 
@@ -53,6 +61,7 @@ BASELINES = {
     "zero-shot": "zero-shot by label names",
     "mean": "the training mean",
     "cosine": "cosines of untuned vectors",
+    "often right": "how often a candidate was right before",
 }
 
 PLAIN = ("mcc", "log_loss", "mean_absolute_error", "root_mean_squared_error")

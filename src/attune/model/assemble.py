@@ -21,7 +21,7 @@ from attune.backbones.text import FEWEST, SAFE, outline, positions, reads_pairs
 from attune.core.encoding import Encoding
 from attune.core.packing import pieces_of
 from attune.core.recipe import Axes, Recipe
-from attune.core.records import Prediction
+from attune.core.records import Input, Prediction
 from attune.core.texts import SECOND
 from attune.errors import BackboneError, RecipeError, UnsupportedError
 from attune.methods.registry import METHODS
@@ -150,7 +150,8 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             where="backbone.pooling",
             remedy='leave it out, or set backbone.pooling = "mean"',
         )
-    if len(task.form.texts) > task.pieces() and not reads_pairs(checkpoint.folder):
+    together: bool = getattr(task, "together", len(task.form.texts) > task.pieces())
+    if together and not reads_pairs(checkpoint.folder):
         raise UnsupportedError(
             "its tokenizer puts nothing between two texts", where=f"[backbone] {options.name}",
             expected="a tokenizer whose post-processor has a template for pairs",
@@ -326,6 +327,16 @@ class Model(nn.Module):
             found.update(zip(batch, parts, strict=True))
         self.train(training)
         return [found[index] for index in range(len(ids))]
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of length one `(N, D)` of texts, each read on its own by the tuned backbone."""
+        ids = self.backbone.encode([Input(text) for text in texts]).ids
+        found = np.zeros((len(ids), self.backbone.width), dtype=np.float32)
+        for batch in length_batches([len(row) for row in ids]):
+            vectors = self.backbone(self.collate([ids[i] for i in batch]))
+            found[batch] = nn.functional.normalize(vectors.float(), dim=-1).cpu().numpy()
+        return found
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> list[Prediction]:
         """Answers rows.

@@ -7,6 +7,7 @@ TASKS = Registry(
     {
         "classification": "attune.tasks.classification:Classification",
         "pair": "attune.tasks.pair:Pair",
+        "ranking": "attune.tasks.ranking:Ranking",
         "regression": "attune.tasks.regression:Regression",
     },
     "attune.tasks",

@@ -32,7 +32,7 @@ def ridge(train_texts: Sequence[str], gold: Floats, texts: Sequence[str], aids: 
     """
     draw = np.random.default_rng(aids.seed)
     kept = np.sort(draw.permutation(len(train_texts))[:TRAINING_ROWS])
-    learn = [train_texts[row] for row in kept]
+    learn = [train_texts[int(row)] for row in kept]
     penalty = chosen(learn, gold[kept], aids, draw)
     return fitted(learn, gold[kept], texts, (penalty,), aids)[0]
 
@@ -45,7 +45,9 @@ def chosen(texts: Sequence[str], gold: Floats, aids: Aids, draw: np.random.Gener
     errors = np.zeros(len(PENALTIES))
     for train, rest in KFold(FOLDS, shuffle=True, random_state=aids.seed).split(kept):
         known, asked = kept[train], kept[rest]
-        found = fitted([texts[row] for row in known], gold[known], [texts[row] for row in asked], PENALTIES, aids)
+        found = fitted(
+            [texts[int(row)] for row in known], gold[known], [texts[int(row)] for row in asked], PENALTIES, aids
+        )
         errors += ((found - gold[asked]) ** 2).sum(1)
     return PENALTIES[int(errors.argmin())]
 
