@@ -79,6 +79,8 @@ TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "typed": {"markers": ["red", "blue"], "type_markers": ["one", "two"], "pooled": True},
     },
     "tagging": {"bio": {}, "bioes": {"scheme": "bioes", "casing": False, "overlap": 4}, "tokens": {"units": "token"}},
+    "ranking": {name: {"encoder": name, "candidates": 6} for name in ("cross", "bi")},
+    "regression": {name: {"encoder": name} for name in ("single", "cross", "bi", "cosine")},
 }
 """Task to its variants; a task that is not here has one, with its defaults."""
 KINDS: Mapping[str, Sequence[str]] = FAMILIES
@@ -369,6 +371,14 @@ class Table:
         made = ALSO.get(self.task)
         return {**row_of(text, self.fields), **(made(text) if made else {})}
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows as the model answers them."""
+        return [self.row(text) for text in self.texts]
+
+    def long(self) -> dict[str, Any]:
+        """A row longer than any other."""
+        return self.row(joined([" ".join(WORDS)] * len(self.fields)))
+
     def batches(self, size: int) -> Iterator[dict[str, Any]]:
         """Columns, `size` rows at a time."""
         name = "gold" if self.task in GOLDS else "labels" if self.multi_label else "label"
@@ -376,6 +386,82 @@ class Table:
             rows = [self.row(text) for text in self.texts[at : at + size]]
             columns = {field: [row[field] for row in rows] for field in rows[0]}
             yield {**columns, name: self.golds[at : at + size]}
+
+
+class Numbers(Table):
+    """Made-up rows with a number: how often a word stands in the text; of two texts, how much they share.
+
+    Args:
+        count: Rows.
+        fields: The fields of a row's texts.
+    """
+
+    def __init__(self, count: int, fields: tuple[str, ...]) -> None:
+        super().__init__(count, multi_label=False)
+        draw = np.random.default_rng(1)
+        self.fields, self.texts, self.golds = fields, [], []
+        words = [word for word in WORDS if word not in LABELS]
+        for row in range(count):
+            length = int(draw.integers(4, 9))
+            first, other = draw.choice(words, length).tolist(), draw.choice(words, length).tolist()
+            shared = length if row % 3 == 0 else int(draw.integers(0, 2))
+            second = first[:shared] + other[shared:]
+            alone = ["refund"] * (4 if shared == length else 0)
+            self.texts.append(joined([" ".join(first), " ".join(second)][: len(fields)] if len(fields) > 1 else
+                                     [" ".join([*alone, *first])]))  # fmt: skip
+            self.golds.append(100.0 + 10.0 * shared / length)
+
+    def batches(self, size: int) -> Iterator[dict[str, Any]]:
+        """Columns, `size` rows at a time."""
+        for columns in super().batches(size):
+            yield {**columns, "gold": columns["label"]}
+
+
+class Rankings(Table):
+    """Made-up rows of a query and four candidates, of which those that share a label's word with it are right.
+
+    Args:
+        count: Rows.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count, multi_label=False, longest=8)
+        draw = np.random.default_rng(2)
+        words = [word for word in WORDS if word not in LABELS]
+        self.candidates: list[list[str]] = []
+        named, self.golds = self.golds, []
+        for label in named:
+            told = [label, *draw.permutation([name for name in LABELS if name != label]), label]
+            order = draw.permutation(4)
+            texts = [" ".join([told[at], told[at], str(at), *draw.choice(words, 2 + at)]) for at in order]
+            self.candidates.append(texts)
+            self.golds.append(sorted(int(place) for place, at in enumerate(order) if told[at] == label))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows as the model answers them."""
+        return [{**row, "candidates": own} for row, own in zip(super().rows(), self.candidates, strict=True)]
+
+    def long(self) -> dict[str, Any]:
+        """A row longer than any other."""
+        return {**super().long(), "candidates": self.candidates[0]}
+
+    def batches(self, size: int) -> Iterator[dict[str, Any]]:
+        """Columns, `size` rows at a time."""
+        at = 0
+        for columns in super().batches(size):
+            count = len(columns["text"])
+            yield {**columns, "gold": columns["label"], "candidates": self.candidates[at : at + count]}
+            at += count
+
+
+def made_up(variant: Variant, count: int) -> Table:
+    """Made-up rows of a variant's task."""
+    if variant.task == "ranking":
+        return Rankings(count)
+    if variant.task == "regression":
+        return Numbers(count, AXES["task"].get("regression")(variant.recipe().task).fields)
+    names = LABELS_OF.get(variant.asked, LABELS)
+    return Table(count, multi_label=variant.multi_label, task=variant.task, labels=names)
 
 
 @dataclass
@@ -389,14 +475,19 @@ class Bench:
     checkpoint: Checkpoint
 
 
+def unnamed(variant: Variant) -> bool:
+    """Whether what a task learns of its rows is no label names."""
+    return variant.task in ("ranking", "regression")
+
+
 def bench(variant: Variant, root: Path, scratch: Path, *, count: int = 8, recipe: Recipe | None = None) -> Bench:
     """Assembles a variant and encodes `count` rows for it."""
     recipe = recipe or variant.recipe()
     checkpoint = check(recipe, root)
-    names = LABELS_OF.get(variant.asked, LABELS)
-    table = Table(count, multi_label=variant.multi_label, task=variant.task, labels=names)
-    counts = (3, 2, 5)
-    model = assemble(recipe, checkpoint, Labels(names, counts), dropout=recipe.training.dropout)
+    table = made_up(variant, count)
+    learned = Labels(LABELS_OF.get(variant.asked, LABELS), (3, 2, 5))
+    labels = AXES["task"].get(variant.task)(recipe.task).labels(table.golds) if unnamed(variant) else learned
+    model = assemble(recipe, checkpoint, labels, dropout=recipe.training.dropout)
     scratch.mkdir(parents=True, exist_ok=True)
     rows = encode(model, table, scratch / "ids")
     if model.describable:
@@ -550,8 +641,7 @@ def batches_agree(variant: Variant, root: Path, scratch: Path) -> None:
     draw = np.random.default_rng(1).permutation(len(rows))
     drawn = on.model.predict([rows[index] for index in draw])
     mixed = [drawn[index] for index in np.argsort(draw)]
-    long = on.table.row(joined([" ".join(WORDS)] * len(on.table.fields)))
-    padded = [on.model.predict([row, long])[0] for row in rows]
+    padded = [on.model.predict([row, on.table.long()])[0] for row in rows]
     lengths = on.rows.lengths()
     assert len(set(lengths.tolist())) > 2, "rows of one length need no padding"
     logits = on.model.logits(on.rows.rows(range(len(rows))))
@@ -577,7 +667,8 @@ def accumulation_agrees(variant: Variant, root: Path, scratch: Path) -> None:
             batch_size=sizes[0], accumulation=sizes[1], epochs=4, optimiser="sgd", schedule="constant", warmup=0.0,
             learning_rate=0.02, head_learning_rate=0.02,
         )  # fmt: skip
-        recipe = recipe.having("task", class_weights="balanced") if labelled(variant.task) else recipe
+        if "class_weights" in type(recipe.task).model_fields:
+            recipe = recipe.having("task", class_weights="balanced")
         on = bench(variant, root, scratch / name, count=11, recipe=recipe)
         begin = digest(on.model)
         loop = run(on, scratch / name / "run")
@@ -642,9 +733,18 @@ def labels_stay(variant: Variant, root: Path, scratch: Path) -> None:
     assert rows.truncated == 2, f"two rows are too long, {rows.truncated} counted"
     limit = model.backbone.max_length
     assert rows.longest == limit
-    assert rows.lengths()[[3, 7]].tolist() == [limit * model.task.pieces()] * 2
+    if variant.task != "ranking":
+        assert rows.lengths()[[3, 7]].tolist() == [limit * model.task.pieces()] * 2
     told = [any("tokens were read" in notice for notice in found.notices) for found in model.predict(texts(table))]
     assert [index for index, cut in enumerate(told) if cut] == [3, 7], "the answers do not say which rows were cut"
+    if variant.task == "ranking":
+        assert [torch.nonzero(row == 1).flatten().tolist() for row in rows.targets] == table.golds
+        assert [(row >= 0).sum().item() for row in rows.targets] == [4] * len(table)
+        return
+    if variant.task == "regression":
+        back = rows.targets.double().numpy() * model.labels.spread + model.labels.mean
+        np.testing.assert_allclose(back, table.golds, rtol=1e-6)
+        return
     if variant.multi_label:
         back = [[LABELS[index] for index in np.flatnonzero(row)] for row in rows.targets.numpy()]
     else:
@@ -728,7 +828,7 @@ def one_hot(rows: Encoded, index: int, count: int) -> Any:
 
 def texts(table: Table) -> list[dict[str, Any]]:
     """Rows as the model answers them."""
-    return [table.row(text) for text in table.texts]
+    return table.rows()
 
 
 def pack(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
@@ -749,8 +849,7 @@ def pack(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
 def answer(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
     """What a packed bundle answers here; for invariant 2."""
     bundle = bundles.load(scratch / "bundle", root=root)
-    names = LABELS_OF.get(variant.asked, LABELS)
-    table = Table(8, multi_label=variant.multi_label, task=variant.task, labels=names)
+    table = made_up(variant, 8)
     return {"digest": bundle.digest, **answers(bundle.model, table)}
 
 

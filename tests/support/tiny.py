@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
@@ -62,7 +62,7 @@ SPEAKING = {
         vocab_size=size, max_position_embeddings=64, bos_token_id=2, eos_token_id=3, **COMMON
     ),
     "qwen2": lambda size: Qwen2Config(
-        vocab_size=size, max_position_embeddings=256, num_key_value_heads=1, bos_token_id=2, eos_token_id=3,
+        vocab_size=size, max_position_embeddings=64, num_key_value_heads=1, bos_token_id=2, eos_token_id=3,
         tie_word_embeddings=True, **COMMON,
     ),
     "t5": lambda size: T5Config(
@@ -134,6 +134,18 @@ def tokenizer(texts: list[str], family: str = "text") -> PreTrainedTokenizerFast
     )  # fmt: skip
 
 
+def of_bytes(texts: list[str]) -> PreTrainedTokenizerFast:
+    """A small tokenizer of bytes: transformers reads no other for a Qwen network. A word has the space before it."""
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer, core.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=1000, special_tokens=list(SPECIAL), show_progress=False)
+    core.train_from_iterator(texts, trainer)
+    core.post_processor = processors.TemplateProcessing(*TEMPLATES["causal"], special_tokens=[("[SEP]", 3)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, unk_token="[UNK]", bos_token="[CLS]", eos_token="[SEP]", model_max_length=64
+    )
+
+
 def backbone(folder: Path, kind: str = "bert", texts: list[str] | None = None) -> Path:
     """Writes a tiny backbone of a kind into a folder.
 
@@ -145,10 +157,9 @@ def backbone(folder: Path, kind: str = "bert", texts: list[str] | None = None) -
     Returns:
         The folder.
     """
-    made = tokenizer((texts or []) + [" ".join(WORDS)] * 3, family_of(kind))
+    read = (texts or []) + [" ".join(WORDS)] * 3
+    made = of_bytes(read) if kind == "qwen2" else tokenizer(read, family_of(kind))
     torch.manual_seed(0)
-    if kind == "qwen2":  # transformers reads its own byte tokenizer for it, which has a token a letter
-        made.model_max_length = 256
     made.save_pretrained(folder)
     EVERY[kind](len(made)).save_pretrained(folder)
     known = AutoTokenizer.from_pretrained(folder)  # a model type may have a tokenizer with more special tokens

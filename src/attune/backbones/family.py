@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -285,7 +286,8 @@ class Family(nn.Module, ABC):
             texts, seconds or None, truncation="longest_first", max_length=longest,
             return_attention_mask=False, return_token_type_ids=self.typed, return_special_tokens_mask=True,
         )  # fmt: skip
-        return replace(self._encoding(batch, placed=placed), truncated=self._truncated(batch, texts, seconds, longest))
+        read = list(zip_longest(texts, seconds)) if placed else None
+        return replace(self._encoding(batch, read), truncated=self._truncated(batch, texts, seconds, longest))
 
     def windows(self, inputs: Sequence[Input], *, overlap: int) -> tuple[Encoding, list[int]]:
         """Turns texts into token ids; a text that is too long is read in several windows, so that nothing is cut.
@@ -305,10 +307,11 @@ class Family(nn.Module, ABC):
             return_token_type_ids=self.typed, return_special_tokens_mask=True,
         )  # fmt: skip
         counts = np.bincount(batch["overflow_to_sample_mapping"], minlength=len(texts))
-        return self._encoding(batch, placed=True), [int(count) for count in counts]
+        read = [(texts[row], seconds[row] if seconds else None) for row in batch["overflow_to_sample_mapping"]]
+        return self._encoding(batch, read), [int(count) for count in counts]
 
-    def _encoding(self, batch: Any, *, placed: bool) -> Encoding:
-        """What a tokenizer gave; nothing is called cut."""
+    def _encoding(self, batch: Any, read: Sequence[tuple[str, str | None]] | None) -> Encoding:
+        """What a tokenizer gave, with places in the texts where those are given; nothing is called cut."""
         unknown_id = self.tokenizer.unk_token_id
         ids = [np.asarray(row or [self.pad], dtype=np.int64) for row in batch["input_ids"]]
         special = batch["special_tokens_mask"]
@@ -318,7 +321,9 @@ class Family(nn.Module, ABC):
             unknown=np.asarray([int((row == unknown_id).sum()) for row in ids], dtype=np.int64),
             words=np.asarray([len(mask) - sum(mask) for mask in special], dtype=np.int64),
             longest=max(map(len, ids), default=0),
-            places=[places_of(item) for item in batch.encodings] if placed else None,
+            places=None
+            if read is None
+            else [places_of(item, both) for item, both in zip(batch.encodings, read, strict=True)],
         )
 
     def _truncated(self, batch: Any, texts: list[str], seconds: list[str], longest: int) -> NDArray[np.bool_]:
@@ -417,12 +422,24 @@ def read(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in inputs.items() if name != "marks"}
 
 
-def places_of(item: Any) -> NDArray[np.int64]:
-    """Where the tokens of one encoding stand, as `Encoding.places` has it."""
+def places_of(item: Any, read: tuple[str, str | None]) -> NDArray[np.int64]:
+    """Where the tokens of one encoding stand, as `Encoding.places` has it.
+
+    Args:
+        item: What the tokenizer gave.
+        read: The text, and the second one of a pair.
+
+    Returns:
+        `(T, 4)`; space that a tokenizer of bytes counts to the word behind it is left out.
+    """
     if not item.ids:
         return np.full((1, 4), -1, dtype=np.int64)
     texts = [-1 if text is None else text for text in item.sequence_ids]
     words = [-1 if word is None else word for word in item.word_ids]
     found = np.column_stack([np.asarray(item.offsets, dtype=np.int64).reshape(-1, 2), words, texts])
     found[found[:, 3] < 0] = -1
+    for place in found:
+        text = (read[place[3]] or "") if place[3] >= 0 else ""
+        while place[0] < place[1] - 1 and text[place[0]].isspace():
+            place[0] += 1
     return found

@@ -38,8 +38,8 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
     refuse(bundle)
     backbone = merged(bundle)
     head: Any = bundle.model.head
-    scale = 1.0 / bundle.model.temperature
-    weight, bias = ((value.detach() * scale).cpu().contiguous() for value in head.affine())
+    found = bundle.model.task.affine(head, bundle.model.temperature)
+    weight, bias = (value.detach().float().cpu().contiguous() for value in found)
     with whole_folder(out) as folder:
         copy_tokenizer(bundle, folder)
         if backbone.final:
@@ -57,6 +57,11 @@ def refuse(bundle: Bundle) -> None:
         )  # fmt: skip
     name, first_token = task.options.head, bundle.model.backbone.final
     head: Any = bundle.model.head
+    if not hasattr(bundle.model.task, "affine"):
+        raise UnsupportedError(
+            f"task {bundle.manifest.task} is no affine map of what is read of a row", where=str(bundle.path),
+            expected="a task such as classification, pair or regression", remedy="serve the bundle with attune",
+        )  # fmt: skip
     if not hasattr(head, "affine"):
         raise UnsupportedError(
             f"head {name} is not one affine map", where=str(bundle.path), expected="a head such as linear",
@@ -120,14 +125,13 @@ def whole_classifier(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias: 
         final.bias.copy_(bias)
     network.set_submodule(backbone.final, final)
     config = network.config
-    config.num_labels = len(bundle.labels)
-    config.id2label = dict(enumerate(bundle.labels))
-    config.label2id = {label: index for index, label in enumerate(bundle.labels)}
-    config.problem_type = (
-        "multi_label_classification" if bundle.model.task.multi_label else "single_label_classification"
-    )
+    names = bundle.labels or [bundle.manifest.task]
+    config.num_labels = len(names)
+    config.id2label = dict(enumerate(names))
+    config.label2id = {label: index for index, label in enumerate(names)}
+    config.problem_type = bundle.model.task.problem
     config.architectures = [type(network).__name__]
-    network.num_labels = len(bundle.labels)
+    network.num_labels = len(names)
     network.save_pretrained(folder)
     asked = "" if len(bundle.model.task.fields) == 1 else """, asked with {"text": …, "text_pair": …},"""
     return (
@@ -147,12 +151,14 @@ def encoder_and_script(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias
         "inputs": needed(texts, pieces, backbone.typed),
         "max_length": backbone.max_length,
         "multi_label": bundle.model.task.multi_label,
-        "threshold": bundle.model.task.options.threshold,
+        "threshold": getattr(bundle.model.task.options, "threshold", None),
+        "number": not bundle.labels,
         "unit": bundle.model.head.unit,
     }
     (folder / "head.json").write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    alike = getattr(bundle.model.task.options, "encoder", "") == "cosine"
     pooling = backbone.options.pooling
-    (folder / "predict.py").write_text(script(texts, pieces, pooling), encoding="utf-8")
+    (folder / "predict.py").write_text(script(texts, pieces, pooling, alike=alike), encoding="utf-8")
     lacks = "pools by mean" if pooling == "mean" else f"has an affine head on the {pooling} token"
     return (
         f"{type(network).__name__} weights, head.safetensors and predict.py (torch, transformers, safetensors): "

@@ -27,12 +27,17 @@ def pooled(*texts):
 def probabilities(rows):
     $features
     logits = features @ head["weight"].T + head["bias"]
+    if settings["number"]:
+        return logits
     return logits.sigmoid() if settings["multi_label"] else logits.softmax(-1)
 
 if __name__ == "__main__":
     rows = [$row for line in sys.stdin if line.strip()]
     for start in range(0, len(rows), 32):
         for row in probabilities(rows[start : start + 32]):
+            if settings["number"]:
+                print(json.dumps(row.item()))
+                continue
             above = (row > settings["threshold"]).nonzero().flatten().tolist()
             given = above if settings["multi_label"] else [int(row.argmax())]
             print(json.dumps([settings["labels"][index] for index in given], ensure_ascii=False))
@@ -47,15 +52,18 @@ PAIR = {"what": "pairs of texts (JSON lines with text and text_pair)", "row": "j
 TOGETHER = 'features = pooled([row["text"] for row in rows], [row["text_pair"] for row in rows])'
 APART = """first, second = pooled([row["text"] for row in rows]), pooled([row["text_pair"] for row in rows])
     features = torch.cat([first, second, (first - second).abs(), first * second], dim=-1)"""
+ALIKE = """first, second = pooled([row["text"] for row in rows]), pooled([row["text_pair"] for row in rows])
+    features = torch.nn.functional.cosine_similarity(first, second, dim=-1).unsqueeze(-1)"""
 
 
-def script(texts: int, pieces: int, pooling: str) -> str:
+def script(texts: int, pieces: int, pooling: str, *, alike: bool = False) -> str:
     """The script's text.
 
     Args:
         texts: Texts a row has, one or two.
         pieces: Sequences that are read of a row; as many as texts where each is read on its own.
         pooling: How tokens become one vector, `mean` or `last`.
+        alike: Whether two texts read apart are compared by nothing but their cosine.
 
     Returns:
         Python that imports only torch, transformers and safetensors.
@@ -63,7 +71,7 @@ def script(texts: int, pieces: int, pooling: str) -> str:
     pool = POOLS[pooling]
     if texts == 1:
         return SCRIPT.substitute(TEXT, pool=pool)
-    return SCRIPT.substitute(PAIR, pool=pool, features=TOGETHER if pieces == 1 else APART)
+    return SCRIPT.substitute(PAIR, pool=pool, features=TOGETHER if pieces == 1 else ALIKE if alike else APART)
 
 
 def needed(texts: int, pieces: int, typed: bool) -> list[str]:

@@ -161,6 +161,10 @@ class Scores(ABC):
     def words(self, value: Any) -> list[str]:
         """One value of gold or chosen, as a person reads it."""
 
+    def gravity(self) -> NDArray[np.float64]:
+        """How worth reading a wrong row is `(N,)`, the gravest first: by how sure its answer was."""
+        return np.zeros(len(self.gold)) if self.confidence is None else self.confidence
+
     def by_label(self) -> list[dict[str, Any]]:
         """Of every label `label`, `precision`, `recall`, `f1`, `support` and `chosen`; empty where there is none."""
         return []

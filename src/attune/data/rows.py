@@ -16,7 +16,10 @@ LONG = 100_000
 
 WHOLE = re.compile(r"[+-]?\d+\s*\Z")
 NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?\s*\Z|nan\Z|[+-]?inf\Z", re.IGNORECASE)
-FLOAT = "a label that is a fractional number ({value!r}); write labels as text or as whole numbers"
+FLOAT = (
+    "a label that is a fractional number ({value!r}); write labels as text or as whole numbers, or set "
+    'task.name = "regression"'
+)
 
 
 class BadValueError(ValueError):

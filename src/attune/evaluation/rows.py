@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from attune.core.records import Answers
+from attune.core.records import Answers, Scores
 from attune.core.texts import displayed
 from attune.errors import DataError
 from attune.evaluation.measured import Given, right
@@ -54,7 +54,7 @@ def wrong_confidence(answers: Answers) -> Floats:
 
 
 def worst(answers: Given, texts: Sequence[str], ids: Sequence[str], count: int = 20) -> list[Wrong]:
-    """The rows answered wrong with the greatest confidence, surest first.
+    """The rows answered wrong with the greatest confidence, surest first; of numbers those furthest off.
 
     Args:
         answers: N rows.
@@ -67,7 +67,8 @@ def worst(answers: Given, texts: Sequence[str], ids: Sequence[str], count: int =
     """
     sure = sureness(answers)
     wrong = np.flatnonzero(~right(answers))
-    order = wrong[np.argsort(-sure[wrong], kind="stable")][:count]
+    grave = answers.gravity() if isinstance(answers, Scores) else sure
+    order = wrong[np.argsort(-grave[wrong], kind="stable")][:count]
     return [
         {
             "id": str(ids[row]),

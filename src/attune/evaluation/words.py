@@ -30,6 +30,15 @@ TITLES = {
     "mae_steps": "Steps off",
     "hierarchical_f1": "Hierarchical F1",
     **{name: f"Accuracy, level {number}" for number, name in enumerate(LEVELLED, 1)},
+    "spearman": "Spearman's correlation",
+    "pearson": "Pearson's correlation",
+    "r2": "Variance explained",
+    "mean_absolute_error": "Mean absolute error",
+    "root_mean_squared_error": "Root mean squared error",
+    "mrr": "Mean reciprocal rank",
+    "ndcg_10": "NDCG at 10",
+    "recall_5": "Recall at 5",
+    "recall_10": "Recall at 10",
 }
 
 MEANINGS = {
@@ -58,6 +67,15 @@ MEANINGS = {
         name: f"share of rows whose label is right up to part {number} of its path"
         for number, name in enumerate(LEVELLED, 1)
     },
+    "spearman": "correlation of the ranks of gold and answer; 100 where they are in one order, 0 is chance",
+    "pearson": "how near gold and answer are to one straight line; 0 is chance",
+    "r2": "share of the gold numbers' variance that the answers explain; 0 is the mean, below it is worse",
+    "mean_absolute_error": "how far an answer is off on average, in the numbers' own unit; lower is better",
+    "mrr": "one over the place of the first right candidate, averaged over rows",
+    "ndcg_10": "right candidates among the first ten, those higher up counting more; 100 where none could stand higher",
+    "recall_5": "share of a row's right candidates among its first five",
+    "recall_10": "share of a row's right candidates among its first ten",
+    "root_mean_squared_error": "the same, large errors counting more; lower is better",
 }
 
 BY = {"length": "Length", "script": "Script"}
@@ -70,9 +88,12 @@ BASELINES = {
     "zero-shot": "zero-shot by label names",
     "lookup": "each word's most frequent tag",
     "span search": "untuned span search",
+    "mean": "the training mean",
+    "cosine": "cosines of untuned vectors",
+    "often right": "how often a candidate was right before",
 }
 
-PLAIN = ("mcc", "log_loss", "mae_steps")
+PLAIN = ("mcc", "log_loss", "mae_steps", "mean_absolute_error", "root_mean_squared_error")
 """Metrics that are not shares, and are not said in per cent."""
 
 SIGNIFICANT = 0.05

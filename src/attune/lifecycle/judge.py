@@ -19,10 +19,11 @@ from attune.core.texts import parts, rows_of
 from attune.data.table import Table
 from attune.evaluation import baselines
 from attune.evaluation.overlap import pair_vectoriser
+from attune.evaluation.tfidf import vectoriser
 from attune.model.assemble import Model, length_batches
+from attune.tasks.common.aids import Aids, Embed
 from attune.training.encoded import Encoded
 
-Embed = Callable[[list[str]], NDArray[np.float32]]
 CHUNK = 1024
 LOSS_ROWS = 256
 LOWEST, HIGHEST = 0.25, 20.0
@@ -158,18 +159,18 @@ def beside(
     Yields:
         One record a baseline.
     """
+    reader = pair_vectoriser if len(model.task.form.texts) > 1 else vectoriser
     if not isinstance(judged.answers, Answers):
+        called: dict[str, str] = getattr(model.task, "called", {})
         for name in wanted:
             if name == "zero_shot" and hasattr(model.task, "untuned"):
-                found = model.task.untuned(
-                    untuned(model.backbone.checkpoint, model.backbone.options.family), judged.table
-                )
+                published = untuned(model.backbone.checkpoint, model.backbone.options.family)
+                found = model.task.untuned(published, judged.table)
             else:
-                found = model.task.baseline(name, train, judged.table, model.labels)
-            shown = model.task.baseline_names.get(name, name)
-            yield model.task.judged(shown, found, judged.answers.gold, model.labels)
+                found = model.task.baseline(name, train, judged.table, model.labels, Aids(embed, reader, seed))
+            yield model.task.judged(called.get(name, name), found, judged.answers.gold, model.labels)
         return
-    for found in beside_labels(wanted, model, train, judged, judged.answers, embed, seed):
+    for found in beside_labels(wanted, model, train, judged, judged.answers, Aids(embed, reader, seed)):
         yield replace(found, relations=judged.answers.relations)
 
 
@@ -179,8 +180,7 @@ def beside_labels(
     train: Table,
     judged: Judged,
     answers: Answers,
-    embed: Embed | None,
-    seed: int,
+    aids: Aids,
 ) -> Iterator[Answers]:
     """The baselines of a task whose answer is a label, or several."""
     labels = answers.labels
@@ -189,10 +189,11 @@ def beside_labels(
     if "majority" in wanted:
         yield baselines.majority(labels, train_gold, gold)
     if "tfidf" in wanted:
-        reader = pair_vectoriser if len(model.task.form.texts) > 1 else None
-        yield baselines.tfidf(train.texts(), train_gold, judged.texts, gold, labels, seed=seed, reader=reader)
-    if "zero_shot" in wanted and embed:
-        yield baselines.zero_shot(embed, labels, judged.texts, gold, multi_label=train.multi_label)
+        yield baselines.tfidf(
+            train.texts(), train_gold, judged.texts, gold, labels, seed=aids.seed, reader=aids.vectoriser
+        )
+    if "zero_shot" in wanted and aids.embed:
+        yield baselines.zero_shot(aids.embed, labels, judged.texts, gold, multi_label=train.multi_label)
 
 
 def calibrated(model: Model, held: Encoded) -> float:

@@ -16,7 +16,7 @@ from attune.core.recipe import Recipe, TrainingOptions
 from attune.core.texts import SECOND
 from attune.errors import DataError
 from attune.model.assemble import Model
-from attune.tasks.heads.linear import choose_l2
+from attune.tasks.heads.linear import L2_GRID, choose_l2
 from attune.training.encoded import IGNORED, Encoded
 from attune.training.precision import ANSWERING, CANDIDATES, choose
 
@@ -147,7 +147,10 @@ def l2_of(recipe: Recipe, model: Model, features: NDArray[np.float32], targets: 
     draw = np.random.default_rng(recipe.training.seed)
     chosen = np.sort(draw.permutation(len(features))[:ROWS_FOR_L2])
     some = targets[torch.from_numpy(chosen)]
-    return choose_l2(features[chosen], some, task_loss(model), model.outputs_count, seed=recipe.training.seed)
+    grid = getattr(model.task, "strengths", L2_GRID)
+    return choose_l2(
+        features[chosen], some, task_loss(model), model.outputs_count, grid=grid, seed=recipe.training.seed
+    )
 
 
 def task_loss(model: Model) -> Any:

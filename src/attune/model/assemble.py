@@ -22,7 +22,7 @@ from attune.backbones.registry import BACKBONES
 from attune.core.encoding import Encoding
 from attune.core.packing import pieces_of
 from attune.core.recipe import Axes, Recipe, TrainingOptions
-from attune.core.records import Prediction
+from attune.core.records import Input, Prediction
 from attune.core.texts import SECOND
 from attune.errors import BackboneError, CannotMerge, RecipeError, UnsupportedError
 from attune.methods.registry import METHODS
@@ -151,7 +151,8 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             f"a second text is named, and the task {cell.task} reads one",
             where="data.text_pair",
             expected="a task that reads two texts",
-            remedy='set task.name = "pair", or leave out data.text_pair',
+            remedy='set task.name = "pair" (for a number "regression" with task.encoder = "cross"), or leave out '
+            "data.text_pair",
         )
     options: Any = origin.complete(recipe.backbone)
     if origin.is_bundle(options.name, root):
@@ -391,6 +392,16 @@ class Model(nn.Module):
             found.update(zip(batch, parts, strict=True))
         self.train(training)
         return [found[index] for index in range(len(ids))]
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of length one `(N, D)` of texts, each read on its own by the tuned backbone."""
+        ids = self.backbone.encode([Input(text) for text in texts]).ids
+        found = np.zeros((len(ids), self.backbone.width), dtype=np.float32)
+        for batch in length_batches([len(row) for row in ids]):
+            vectors = self.backbone(self.collate([ids[i] for i in batch]))
+            found[batch] = nn.functional.normalize(vectors.float(), dim=-1).cpu().numpy()
+        return found
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> list[Prediction]:
         """Answers rows.

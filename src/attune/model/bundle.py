@@ -10,14 +10,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from attune.backbones.checkpoints import Checkpoint, fetch, weight_files, weights_digest
 from attune.core.files import canonical, read_json, whole_folder
+from attune.core.form import Form
 from attune.core.recipe import Recipe, parse_toml
 from attune.core.records import Prediction
-from attune.errors import BackboneError, BundleError, RecipeError
+from attune.core.texts import FIRST
+from attune.errors import BackboneError, BundleError, RecipeError, UnsupportedError
 from attune.model import manifest as manifests
 from attune.model import witness
 from attune.model.assemble import AXES, Model, assemble, cell_of, packages
@@ -77,6 +81,29 @@ class Bundle:
             DataError: A row has no text; all such rows are listed.
         """
         return self.model.predict(checked(rows, self.model.task.form))
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of texts, for search: their products are cosines.
+
+        Args:
+            texts: N texts; what is too long loses its end.
+
+        Returns:
+            `(N, D)`, each of length one.
+
+        Raises:
+            DataError: A text cannot be read; all such are listed.
+            UnsupportedError: The bundle was tuned to read two texts together, and its vectors are of pairs.
+        """
+        task = self.model.task
+        if task.paired:
+            raise UnsupportedError(
+                "it reads two texts as one sequence, and has no vector of one",
+                where=str(self.path),
+                expected='a bundle whose task reads each text on its own, as with task.encoder = "bi"',
+                remedy="tune one",
+            )
+        return self.model.embed([row[FIRST] for row in checked(texts, Form())])
 
     def stream(self, rows: Iterable[str | Mapping[str, Any]]) -> Iterator[Prediction]:
         """Answers any number of rows, a few hundred at a time."""

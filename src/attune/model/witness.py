@@ -38,12 +38,22 @@ def choose(rows: Sequence[Mapping[str, Any]], form: Form) -> list[dict[str, Any]
     chosen: list[dict[str, Any]] = []
     for text in ranked:
         redacted = {name: redact(candidates[text][name][:LONGEST]) for name in form.texts}
-        changed = any(redacted[name] != candidates[text][name] for name in form.texts)
+        changed = any(redacted[name] != candidates[text][name] for name in form.texts) or any(
+            redact(plain) != plain for name in form.also for plain in strings(candidates[text][name])
+        )
         if not (form.also and changed):
             chosen.append({**candidates[text], **redacted})
         if len(chosen) == MOST:
             break
     return chosen
+
+
+def strings(value: Any) -> list[str]:
+    """Every text in a JSON value."""
+    if isinstance(value, str):
+        return [value]
+    items: Any = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return [text for item in items for text in strings(item)]
 
 
 def testify(model: Model, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

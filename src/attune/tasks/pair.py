@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from attune.core.records import Input
 from attune.core.texts import FIRST, SECOND
 from attune.tasks.common.labelled import LabelOptions, LabelTask
+from attune.tasks.common.reader import Reader
 
 
 class PairOptions(LabelOptions):
@@ -38,34 +38,21 @@ class Pair(LabelTask):
 
     def __init__(self, options: PairOptions) -> None:
         super().__init__(options)
-        self.cross = options.encoder == "cross"
+        self.reader = Reader(options.encoder)
 
     def inputs(self, row: Mapping[str, Any]) -> list[Input]:
         """What the backbone should read of a row: both texts as one sequence, or one after the other."""
-        if self.cross:
-            return [Input(row[FIRST], pair=row[SECOND])]
-        return [Input(row[FIRST], "first"), Input(row[SECOND], "second")]
+        return self.reader.inputs(row)
 
     def pieces(self) -> int:
         """How many things are read of a row: one sequence, or two."""
-        return 1 if self.cross else 2
+        return self.reader.pieces
 
     def width(self, width: int) -> int:
         """Features of a row: those of the sequence, or four times as many."""
-        return width if self.cross else 4 * width
+        return self.reader.width(width)
 
     def join(self, pooled: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
-        """One vector a row; with two encoders `[u, v, |u − v|, u · v]` (Reimers & Gurevych 2019, table 6).
-
-        Args:
-            pooled: `(B, D)`, or `(2B, D)` with the two vectors of a row one after the other.
-            inputs: The collated batch.
-
-        Returns:
-            `(B, D)`, or `(B, 4D)`.
-        """
+        """One vector a row `(B, width(D))`, of the vectors `(B · pieces, D)` of what was read of it."""
         del inputs
-        if self.cross:
-            return pooled
-        first, second = pooled[0::2], pooled[1::2]
-        return torch.cat([first, second, (first - second).abs(), first * second], dim=-1)
+        return self.reader.join(pooled)

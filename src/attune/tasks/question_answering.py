@@ -91,7 +91,7 @@ class QuestionAnswering:
     paired: ClassVar[bool] = True
     multi_label: ClassVar[bool] = False
     baselines: ClassVar[tuple[str, ...]] = ("zero_shot",)
-    baseline_names: ClassVar[Mapping[str, str]] = {"zero_shot": "span search"}
+    called: ClassVar[Mapping[str, str]] = {"zero_shot": "span search"}
     no_baseline: ClassVar[str] = "an answer is a part of the context and no label"
     limits: ClassVar[str] = (
         "It answers with words of the context alone, and says nothing of whether they are true. Where no training row "

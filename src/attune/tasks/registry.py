@@ -8,6 +8,8 @@ TASKS = Registry(
         "classification": "attune.tasks.classification:Classification",
         "pair": "attune.tasks.pair:Pair",
         "question_answering": "attune.tasks.question_answering:QuestionAnswering",
+        "ranking": "attune.tasks.ranking:Ranking",
+        "regression": "attune.tasks.regression:Regression",
         "relation": "attune.tasks.relation:Relation",
         "tagging": "attune.tasks.tagging:Tagging",
     },

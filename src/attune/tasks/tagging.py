@@ -21,6 +21,7 @@ from attune.core.recipe import Options
 from attune.core.records import Input, Prediction, Span
 from attune.core.texts import FIRST
 from attune.errors import DataError, RecipeError, nearest
+from attune.tasks.common.aids import Aids
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.labelled import Labels
 from attune.tasks.common.lookup import lookup
@@ -81,7 +82,7 @@ class Tagging:
     paired: ClassVar[bool] = False
     multi_label: ClassVar[bool] = False
     baselines: ClassVar[tuple[str, ...]] = ("majority",)
-    baseline_names: ClassVar[Mapping[str, str]] = {"majority": "lookup"}
+    called: ClassVar[Mapping[str, str]] = {"majority": "lookup"}
     no_baseline: ClassVar[str] = "they label whole texts, not parts of them"
     limits: ClassVar[str] = "It marks spans of the kinds it was shown; what was never marked in training is not found."
     form: ClassVar[Form] = Form(gold=Gold(read_spans, names_in, "spans, or a tag a token (BIO or BIOES)"), tokens=True)
@@ -257,9 +258,9 @@ class Tagging:
         found = answers.measure(np.ones((1, len(answers.gold))))
         return {name: float(value[0]) for name, value in found.items()}
 
-    def baseline(self, name: str, train: Any, table: Any, labels: Labels) -> list[Prediction]:
+    def baseline(self, name: str, train: Any, table: Any, labels: Labels, aids: Aids) -> list[Prediction]:
         """Answers by lookup: each word has the tag that it had most often in training."""
-        del name, labels
+        del name, labels, aids
         return lookup(train, table)
 
 

@@ -230,6 +230,16 @@ class LabelTask(ABC):
         """A head for a backbone whose vectors have `width` features."""
         return HEADS.get(self.options.head)(self.width(width), self.outputs_of(labels), dropout)
 
+    def affine(self, head: Any, temperature: float) -> tuple[Tensor, Tensor]:
+        """Weight `(K, D)` and bias `(K,)` of a head that is one affine map, the temperature folded in."""
+        weight, bias = head.affine()
+        return weight / temperature, bias / temperature
+
+    @property
+    def problem(self) -> str:
+        """What transformers calls it."""
+        return "multi_label_classification" if self.multi_label else "single_label_classification"
+
     def outputs_of(self, labels: Labels) -> int:
         """How many logits a row has."""
         return len(labels.names)

@@ -152,7 +152,14 @@ def few_threads(products: int) -> Generator[None]:
 
 
 def choose_l2(
-    features: NDArray[np.float32], targets: Tensor, loss: LossOf, outputs: int, *, folds: int = 3, seed: int = 0
+    features: NDArray[np.float32],
+    targets: Tensor,
+    loss: LossOf,
+    outputs: int,
+    *,
+    grid: Sequence[float] = L2_GRID,
+    folds: int = 3,
+    seed: int = 0,
 ) -> float:
     """Chooses the penalty by cross-validated loss, from strong to weak with warm starts, until it no longer falls.
 
@@ -161,11 +168,12 @@ def choose_l2(
         targets: `(N,)` or `(N, K)`.
         loss: The task's loss; also what is compared, on the rows held out.
         outputs: K.
+        grid: Strengths to choose from, the strongest first.
         folds: Parts of the cross-validation.
         seed: Seed of the parts.
 
     Returns:
-        The chosen strength, one of `L2_GRID`.
+        The chosen strength, one of the grid.
     """
     part = np.random.default_rng(seed).permutation(len(features)) % folds
     return cross_validated(features, targets, loss, outputs, part)[0]
