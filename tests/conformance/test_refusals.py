@@ -44,10 +44,11 @@ def test_a_family_that_lacks_what_a_head_needs_is_refused_with_the_families_that
     assert not why_not(Cell("text", "classification", "linear", "full", "supervised"))
     assert cell in list(assemble.cells())
     refused = {(found.task, found.head, found.method) for found, _ in cells.refused() if found.family == "text"}
-    untrained = {(task, "linear", "none") for task in ("classification", "pair", "question_answering", "relation")}
+    others = ("pair", "ranking", "regression", "relation")
+    untrained = {(task, "linear", "none") for task in ("classification", "question_answering", *others)}
     methods = AXES["method"].names()
-    undescribed = {(task, "descriptions", method) for task in ("pair", "relation") for method in methods}
-    pooled = {(task, "crf", method) for task in ("classification", "pair", "relation") for method in methods}
+    undescribed = {(task, "descriptions", method) for task in others for method in methods}
+    pooled = {(task, "crf", method) for task in ("classification", *others) for method in methods}
     of_tokens = {(task, "descriptions", method) for task in ("question_answering", "tagging") for method in methods}
     of_tokens |= {("question_answering", "crf", method) for method in methods}
     of_tokens |= {("tagging", head, "none") for head in ("crf", "linear")}

@@ -92,8 +92,8 @@ def say_plain(record: dict[str, Any]) -> None:
     answer = record["answer"]
     given = (", ".join(answer) or "(none)") if isinstance(answer, list) else str(answer)
     others = ", ".join(f"{a['label']} {a['confidence']:.0%}" for a in record["alternatives"] if a["label"] != given)
-    sure = "" if record["confidence"] is None else f"{record['confidence']:.0%}   "
-    say(f"{given}  {sure}{record['text']}")
+    sure = "" if record["confidence"] is None else f"  {record['confidence']:.0%}"
+    say(f"{given}{sure}   {record['text']}")
     if others:
         say(f"    else: {others}")
     for span in record["spans"]:
