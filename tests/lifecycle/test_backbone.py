@@ -275,7 +275,8 @@ def test_invariants_2_4_and_7_in_real_processes(kind, place, tmp_path):
         assert killed.poll() is None and time.monotonic() < limit, "ended before its fifth step"
         time.sleep(0.005)
     killed.send_signal(signal.SIGKILL)
-    assert killed.wait(60) == -signal.SIGKILL
+    killed.communicate(timeout=60)
+    assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "bundle").exists()
     went_on = attune("train", "--resume", "killed", "--json")
     digests = [json.loads(process.communicate(timeout=240)[0])["digest"] for process in (first, second, went_on)]

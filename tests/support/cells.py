@@ -563,7 +563,9 @@ def should_move(variant: Variant, model: Model, name: str) -> bool:
     if variant.method == "adapter":
         top = top_layer(model)
         return ".adapters." in bare and (variant.tuned != "adapter-top" or top in bare)
-    if variant.pooling == "mean" and ".pooler." in f".{bare}":
+    if (variant.pooling == "mean" or variant.family != "text") and ".pooler." in f".{bare}":
+        return False
+    if variant.kind == "marian" and "embed_positions" in bare:  # sines, which are no parameters
         return False
     if variant.tuned == "frozen-1":
         top = top_layer(model)

@@ -390,8 +390,11 @@ class Family(nn.Module, ABC):
         base.set_attn_implementation(self.kernels.get(kernel, kernel))
 
     def used(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """The parameters that what is asked for depends on, by name."""
+        """The parameters that what is asked for depends on, by name; positions that are sines are none (Marian's)."""
+        sines = {name for name, module in self.network.named_modules() if "Sinusoidal" in type(module).__name__}
         for name, parameter in self.network.named_parameters():
+            if name.rpartition(".")[0] in sines:
+                continue
             if self.final or not re.search(r"(^|\.)pooler\.", name):
                 yield name, parameter
 

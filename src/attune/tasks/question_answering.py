@@ -20,7 +20,7 @@ from attune.core.packing import marks_of, pieces_of, with_marks
 from attune.core.recipe import Options
 from attune.core.records import Alternative, Input, Prediction, Span
 from attune.core.texts import FIRST, SECOND
-from attune.errors import DataError, RecipeError, nearest
+from attune.errors import DataError
 from attune.tasks.common.answers import KINDS, AnswerScores, f1, kinds_of, read_answers, words_of
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.ends import (
@@ -34,6 +34,7 @@ from attune.tasks.common.ends import (
     targets_of_window,
 )
 from attune.tasks.common.labelled import Labels
+from attune.tasks.common.scored import figures, metric_of
 from attune.tasks.common.span_search import search
 from attune.tasks.heads.registry import HEADS
 
@@ -237,27 +238,12 @@ class QuestionAnswering:
         return AnswerScores(name, list(golds), chosen, known)
 
     def metric(self, name: str) -> tuple[str, bool]:
-        """A metric to choose on, and whether more of it is better.
-
-        Args:
-            name: A metric of the task, `loss`, or nothing for F1.
-
-        Returns:
-            The name and the direction.
-
-        Raises:
-            RecipeError: The task has no such metric.
-        """
-        name = name or AnswerScores.headline[0]
-        known = (*AnswerScores.names, "loss")
-        if name not in known:
-            raise RecipeError(f"the task has no metric {name!r}", where="training.metric", remedy=nearest(name, known))
-        return name, name != "loss"
+        """A metric to choose on, and whether more of it is better; raises RecipeError where there is none such."""
+        return metric_of(AnswerScores, name)
 
     def metrics(self, answers: AnswerScores) -> dict[str, float]:
         """Every metric of the task, by name."""
-        found = answers.measure(np.ones((1, len(answers.gold))))
-        return {name: float(value[0]) for name, value in found.items()}
+        return figures(answers)
 
     def settle(self, predictions: Sequence[Prediction], golds: Sequence[Any], labels: Labels) -> dict[str, Any]:
         """Chooses the threshold of no answer on rows that were not trained on.

@@ -19,11 +19,12 @@ from attune.core.packing import marks_of, with_marks
 from attune.core.recipe import Options
 from attune.core.records import Alternative, Input, Prediction
 from attune.core.texts import FIRST
-from attune.errors import DataError, RecipeError, nearest
+from attune.errors import DataError, RecipeError
 from attune.tasks.common.aids import Aids
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.candidates import SHOWN, RankingScores, candidates_of, ranked, right_of
 from attune.tasks.common.labelled import Labels
+from attune.tasks.common.scored import figures, metric_of
 from attune.tasks.heads.score import ScoreHead
 
 NAME = "candidates"
@@ -208,15 +209,11 @@ class Ranking:
 
     def metric(self, name: str) -> tuple[str, bool]:
         """A metric to choose on, and whether more of it is better; raises RecipeError where there is none such."""
-        name = name or RankingScores.headline[0]
-        known = (*RankingScores.names, "loss")
-        if name not in known:
-            raise RecipeError(f"the task has no metric {name!r}", where="training.metric", remedy=nearest(name, known))
-        return name, name != "loss"
+        return metric_of(RankingScores, name)
 
     def metrics(self, answers: RankingScores) -> dict[str, float]:
         """Every metric of the task, by name."""
-        return {name: float(values.mean()) for name, values in answers.each().items()}
+        return figures(answers)
 
     def baseline(self, name: str, train: Any, table: Any, labels: Labels, aids: Aids) -> list[Prediction]:
         """Ranks as something that costs next to nothing would.

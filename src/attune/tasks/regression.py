@@ -14,15 +14,14 @@ from attune.core.form import Form, Gold
 from attune.core.recipe import Options
 from attune.core.records import Input, Prediction
 from attune.core.texts import parts
-from attune.errors import RecipeError, nearest
 from attune.tasks.common.aids import Aids
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.labelled import Labels
 from attune.tasks.common.numbers import Numbers, NumberScores, learned, number, rounded
 from attune.tasks.common.reader import Reader
 from attune.tasks.common.ridge import line, ridge
+from attune.tasks.common.scored import figures, metric_of
 from attune.tasks.heads.registry import HEADS
-from attune.tasks.metrics import higher_is_better
 
 SLOPE = 5.0
 """Standard deviations of the numbers a unit of cosine, where a run begins at random: cosines usually vary by 0.2."""
@@ -205,16 +204,11 @@ class Regression:
 
     def metric(self, name: str) -> tuple[str, bool]:
         """A metric to choose on, and whether more of it is better; raises RecipeError where there is none such."""
-        name = name or NumberScores.headline[0]
-        known = (*NumberScores.names, "loss")
-        if name not in known:
-            raise RecipeError(f"the task has no metric {name!r}", where="training.metric", remedy=nearest(name, known))
-        return name, higher_is_better(name)
+        return metric_of(NumberScores, name)
 
     def metrics(self, answers: NumberScores) -> dict[str, float]:
         """Every metric of the task, by name."""
-        found = answers.measure(np.ones((1, len(answers.gold))))
-        return {name: float(found[name][0]) for name in answers.names}
+        return figures(answers)
 
     def baseline(self, name: str, train: Any, table: Any, labels: Labels, aids: Aids) -> list[Prediction]:
         """Answers as something that costs next to nothing would.

@@ -20,11 +20,12 @@ from attune.core.packing import pieces_of, with_marks
 from attune.core.recipe import Options
 from attune.core.records import Input, Prediction, Span
 from attune.core.texts import FIRST
-from attune.errors import DataError, RecipeError, nearest
+from attune.errors import DataError
 from attune.tasks.common.aids import Aids
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.labelled import Labels
 from attune.tasks.common.lookup import lookup
+from attune.tasks.common.scored import figures, metric_of
 from attune.tasks.common.span_scores import SpanScores
 from attune.tasks.common.spans import names_in, read_spans
 from attune.tasks.common.tags import Scheme, decode
@@ -236,27 +237,12 @@ class Tagging:
         return SpanScores(name, list(golds), chosen, known)
 
     def metric(self, name: str) -> tuple[str, bool]:
-        """A metric to choose on, and whether more of it is better.
-
-        Args:
-            name: A metric of the task, `loss`, or nothing for entity F1.
-
-        Returns:
-            The name and the direction.
-
-        Raises:
-            RecipeError: The task has no such metric.
-        """
-        name = name or SpanScores.headline[0]
-        known = (*SpanScores.names, "loss")
-        if name not in known:
-            raise RecipeError(f"the task has no metric {name!r}", where="training.metric", remedy=nearest(name, known))
-        return name, name != "loss"
+        """A metric to choose on, and whether more of it is better; raises RecipeError where there is none such."""
+        return metric_of(SpanScores, name)
 
     def metrics(self, answers: SpanScores) -> dict[str, float]:
         """Every metric of the task, by name."""
-        found = answers.measure(np.ones((1, len(answers.gold))))
-        return {name: float(value[0]) for name, value in found.items()}
+        return figures(answers)
 
     def baseline(self, name: str, train: Any, table: Any, labels: Labels, aids: Aids) -> list[Prediction]:
         """Answers by lookup: each word has the tag that it had most often in training."""
