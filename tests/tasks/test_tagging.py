@@ -296,3 +296,18 @@ def test_an_answer_is_as_sure_as_its_least_certain_span(tagged):
     if found.spans:
         assert found.confidence == min(span.confidence for span in found.spans)
     assert found.margin is not None and 0 <= found.margin <= 1
+
+
+def test_a_backbone_from_scratch_learns_its_tokenizer_from_tagged_rows(workshop, tmp_path):
+    write_rows(workshop.root / "cities.jsonl", made_up())
+    wanted = recipe(
+        data={"train": "cities.jsonl"}, task={"name": "tagging"}, method={"name": "full"},
+        backbone={
+            "name": "scratch", "scratch": {"layers": 1, "width": 16, "heads": 2, "feed_forward": 24, "positions": 64},
+            "tokenizer": {"kind": "bpe", "vocabulary": 400},
+        },
+        training={"epochs": 1}, evaluation={"resamples": 100},
+    )  # fmt: skip
+    bundle = train(wanted, workshop.root, tmp_path / "out")
+    (found,) = bundle.predict(["late i want parcel now"])
+    assert all(span.text == "late i want parcel now"[span.start : span.end] for span in found.spans)

@@ -133,7 +133,7 @@ def whole_classifier(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias: 
     config.architectures = [type(network).__name__]
     network.num_labels = len(names)
     network.save_pretrained(folder)
-    asked = "" if len(bundle.model.task.fields) == 1 else """, asked with {"text": …, "text_pair": …},"""
+    asked = "" if len(bundle.model.task.form.texts) == 1 else """, asked with {"text": …, "text_pair": …},"""
     return (
         f"{type(network).__name__} for plain `transformers.pipeline('text-classification')`{asked} because first-token "
         "pooling is the family's own classification head"
@@ -143,7 +143,7 @@ def whole_classifier(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias: 
 def encoder_and_script(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias: torch.Tensor, folder: Path) -> str:
     """Pooling that no stock class has: the network, the head beside it, and a script that joins them."""
     network = backbone.network
-    texts, pieces = len(bundle.model.task.fields), bundle.model.task.pieces()
+    texts, pieces = len(bundle.model.task.form.texts), bundle.model.task.pieces()
     network.save_pretrained(folder)
     save_file({"weight": weight, "bias": bias}, folder / "head.safetensors")
     settings = {

@@ -131,7 +131,7 @@ def texts_read(task: Any, table: Table) -> Iterator[str]:
         One text.
     """
     for batch in table.batches(CHUNK):
-        for row in rows_of(batch, task.fields):
+        for row in rows_of(batch, task.form.fields):
             for item in task.inputs(row):
                 yield item.text
                 if item.pair is not None:
