@@ -35,6 +35,9 @@ SPEECH = frozenset({"next_token", "generate"})
 """What only a network with its language head does."""
 
 
+SPACE = re.compile(r"\s")
+
+
 class FamilyOptions(Candidates):
     """What every family's options have."""
 
@@ -441,8 +444,10 @@ def places_of(item: Any, read: tuple[str, str | None]) -> NDArray[np.int64]:
     words = [-1 if word is None else word for word in item.word_ids]
     found = np.column_stack([np.asarray(item.offsets, dtype=np.int64).reshape(-1, 2), words, texts])
     found[found[:, 3] < 0] = -1
-    for place in found:
-        text = (read[place[3]] or "") if place[3] >= 0 else ""
-        while place[0] < place[1] - 1 and text[place[0]].isspace():
-            place[0] += 1
+    for number, text in enumerate(read):
+        blank = np.zeros(len(text or "") + 1, dtype=np.bool_)
+        blank[[space.start() for space in SPACE.finditer(text or "")]] = True
+        late = np.flatnonzero(found[:, 3] == number)
+        while len(late := late[blank[found[late, 0]] & (found[late, 1] - found[late, 0] > 1)]):
+            found[late, 0] += 1
     return found

@@ -157,7 +157,7 @@ def make(options: Any, family: Any, source: Path, texts: Texts, root: Path, fold
 
     Args:
         options: Backbone options, completed; with a tokenizer.
-        family: The backbone family: its `architectures`, and `whole`, the transformers class of its network.
+        family: The backbone family: its `architectures`, and `maker`, the transformers class of its network.
         source: The checkpoint to change; not read for one from scratch.
         texts: The training rows' texts, for a tokenizer without a file.
         root: The data root.
@@ -177,11 +177,11 @@ def make(options: Any, family: Any, source: Path, texts: Texts, root: Path, fold
         trained = learn(read, wanted, positions=size.positions)
         tokenizer = trained.tokenizer
         config = blank(size, family, len(tokenizer), scratch.special_numbers(tokenizer))
-        scratch.initialise(config, family.whole, tokenizer, folder, seed)
+        scratch.initialise(config, family.maker, tokenizer, folder, seed)
         notices = [str(trained)]
     else:
         trained = train_like(source, read, wanted, family)
-        notices = [str(trained), str(transplant.transplant(source, trained.tokenizer, family.whole, folder, seed))]
+        notices = [str(trained), str(transplant.transplant(source, trained.tokenizer, family.maker, folder, seed))]
     found = file_digest(folder / "tokenizer.json")
     if wanted.sha256 and wanted.sha256 != found:
         raise DataError(

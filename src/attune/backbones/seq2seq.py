@@ -18,9 +18,9 @@ from attune.backbones import generating, networks
 from attune.backbones.family import NOTHING, SPEECH, Family, FamilyOptions, mean, read
 from attune.backbones.networks import Stack
 from attune.core.decoding import Decoding
+from attune.core.packing import IGNORED
 from attune.errors import RecipeError
 
-IGNORED = -100
 """What stands for no token among labels; no loss is computed there."""
 
 

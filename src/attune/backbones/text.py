@@ -40,7 +40,7 @@ class Text(Family):
     kind: ClassVar[str] = "a text encoder"
     architectures: ClassVar[tuple[str, ...]] = ("bert", "distilbert", "electra", "modernbert", "roberta")
     """What can be made from nothing, the usual one first."""
-    whole: ClassVar[Any] = AutoModel
+    maker: ClassVar[Any] = AutoModel
     """The transformers class of the whole network, for making one or changing its vocabulary."""
 
     def __init__(

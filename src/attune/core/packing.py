@@ -8,6 +8,7 @@ that an answer is about, and no backbone reads them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 TYPE, MARK, PIECE = 24, 28, 32
 """The lowest bits of type, mark and piece; no vocabulary comes near 2^24 tokens."""
 ID_MASK, TYPE_MASK, MARK_MASK = (1 << TYPE) - 1, (1 << (MARK - TYPE)) - 1, (1 << (PIECE - MARK)) - 1
+
+IGNORED = -100
+"""The target of a token that nothing is learned from; torch's own."""
 
 Tokens = NDArray[np.int64]
 
@@ -37,6 +41,11 @@ def as_pieces(pieces: Sequence[Tokens]) -> Tokens:
 def pieces_of(row: Tokens) -> list[Tokens]:
     """The pieces of a row, in order; their numbers are left in them."""
     return np.split(row, np.flatnonzero(np.diff(row >> PIECE)) + 1)
+
+
+def by_piece(values: NDArray[Any], row: Tokens) -> list[NDArray[Any]]:
+    """What is known of all tokens of a row, `(T, …)`, piece by piece."""
+    return np.split(values, np.cumsum([len(piece) for piece in pieces_of(row)])[:-1])
 
 
 def ids_of(row: Tokens) -> Tokens:

@@ -87,7 +87,8 @@ def bins(answers: Given) -> list[Bin]:
 def beside(answers: Given, baseline: Given, options: EvaluationOptions) -> Beside:
     """A baseline's figures, and whether the answers are better than it on the first headline metric."""
     if isinstance(answers, Answers) and isinstance(baseline, Answers):
-        baseline = replace(baseline, ordered=answers.ordered, separator=answers.separator)
+        known = {"ordered": answers.ordered, "separator": answers.separator, "relations": answers.relations}
+        baseline = replace(baseline, **known)
     headline = headline_of(answers)[0]
     confidence, resamples, seed = options.confidence, options.resamples, options.seed
     names = names_of(answers)

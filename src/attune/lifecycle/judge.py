@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from scipy.optimize import minimize_scalar
 
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.registry import BACKBONES
-from attune.core.packing import pieces_of
+from attune.core.packing import by_piece
 from attune.core.records import Answers, Input, Prediction, Scores
 from attune.core.texts import parts, rows_of
 from attune.data.table import Table
@@ -83,11 +83,7 @@ def stacked(outputs: Sequence[NDArray[np.float32]], rows: Sequence[int]) -> torc
 
 def as_batch(outputs: Sequence[NDArray[np.float32]], ids: Sequence[NDArray[np.int64]]) -> torch.Tensor:
     """Outputs of all tokens of some rows as the padded batch that they came from `(P, T, K)`."""
-    pieces = [
-        part
-        for values, row in zip(outputs, ids, strict=True)
-        for part in np.split(values, np.cumsum([len(piece) for piece in pieces_of(row)])[:-1])
-    ]
+    pieces = [part for values, row in zip(outputs, ids, strict=True) for part in by_piece(values, row)]
     padded = np.zeros((len(pieces), max(map(len, pieces)), pieces[0].shape[1]), dtype=np.float32)
     for line, part in zip(padded, pieces, strict=True):
         line[: len(part)] = part
@@ -170,8 +166,7 @@ def beside(
                 found = model.task.baseline(name, train, judged.table, model.labels, Aids(embed, reader, seed))
             yield model.task.judged(called.get(name, name), found, judged.answers.gold, model.labels)
         return
-    for found in beside_labels(wanted, model, train, judged, judged.answers, Aids(embed, reader, seed)):
-        yield replace(found, relations=judged.answers.relations)
+    yield from beside_labels(wanted, model, train, judged, judged.answers, Aids(embed, reader, seed))
 
 
 def beside_labels(

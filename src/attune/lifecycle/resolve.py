@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from attune.core.form import Form
+from attune.core.packing import IGNORED
 from attune.core.recipe import Recipe, TrainingOptions
 from attune.core.texts import SECOND
 from attune.errors import DataError
 from attune.model.assemble import Model
 from attune.tasks.heads.linear import L2_GRID, choose_l2
-from attune.training.encoded import IGNORED, Encoded
+from attune.training.encoded import Encoded
 from attune.training.precision import ANSWERING, CANDIDATES, choose
 
 ROUNDING = 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,16 +16,16 @@ from torch.nn import functional as F
 
 from attune.core.encoding import Encoding
 from attune.core.form import Form, Gold
-from attune.core.packing import marks_of, pieces_of, with_marks
+from attune.core.packing import IGNORED, by_piece, marks_of, with_marks
 from attune.core.recipe import Options
 from attune.core.records import Alternative, Input, Prediction, Span
 from attune.core.texts import FIRST, SECOND
 from attune.errors import DataError
+from attune.tasks.common.aligned import Aligned
 from attune.tasks.common.answers import KINDS, AnswerScores, f1, kinds_of, read_answers, words_of
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.ends import (
     END,
-    IGNORED,
     START,
     Found,
     best,
@@ -34,7 +34,7 @@ from attune.tasks.common.ends import (
     targets_of_window,
 )
 from attune.tasks.common.labelled import Labels
-from attune.tasks.common.scored import figures, metric_of
+from attune.tasks.common.scored import confidences, figures, metric_of
 from attune.tasks.common.span_search import search
 from attune.tasks.heads.registry import HEADS
 
@@ -59,21 +59,6 @@ class QuestionAnsweringOptions(Options):
     no_answer_threshold: float | None = None
     """Logarithm of the odds of the best answer against none, below which none is given. Not given: chosen by F1 on the
     validation rows, 0 without them. Where every training row has an answer, one is always given."""
-
-
-@dataclass(frozen=True)
-class Aligned:
-    """Targets of tokens.
-
-    Attributes:
-        each: For each row one int32 array, aligned with its token ids.
-        golds: Rows that have an answer.
-        lost: Those of them whose answer no window holds, or that is longer than an answer may be.
-    """
-
-    each: list[NDArray[np.int32]]
-    golds: int
-    lost: int
 
 
 class QuestionAnswering:
@@ -165,7 +150,7 @@ class QuestionAnswering:
         each: list[NDArray[np.int32]] = []
         lost = 0
         for gold, ids, places in zip(golds, encoding.ids, encoding.places or (), strict=True):
-            windows = [targets_of_window(part, gold, self.options.max_answer) for part in by_window(ids, places)]
+            windows = [targets_of_window(part, gold, self.options.max_answer) for part in by_piece(places, ids)]
             each.append(np.concatenate([targets for targets, _ in windows]))
             lost += bool(gold) and not any(held for _, held in windows)
         return encoding, Aligned(each, sum(map(bool, golds)), lost)
@@ -217,8 +202,7 @@ class QuestionAnswering:
             asked.rows, asked.encoding.ids, asked.encoding.places or (), asked.outputs, asked.notices, strict=True
         )
         for row, ids, places, outputs, notices in rows:
-            ends = np.cumsum([len(piece) for piece in pieces_of(ids)])[:-1]
-            parts = (np.split(of, ends) for of in (outputs / asked.temperature, marks_of(ids), places))
+            parts = (by_piece(of, ids) for of in (outputs / asked.temperature, marks_of(ids), places))
             windows = [
                 best_of_window(logits, marks, stand, self.options.max_answer)
                 for logits, marks, stand in zip(*parts, strict=True)
@@ -233,9 +217,7 @@ class QuestionAnswering:
         """Predictions beside what was right."""
         del labels
         chosen = [[{"start": s.start, "end": s.end, "text": s.text} for s in found.spans] for found in predictions]
-        sure = [found.confidence for found in predictions]
-        known = None if any(value is None for value in sure) else np.asarray(sure, dtype=np.float64)
-        return AnswerScores(name, list(golds), chosen, known)
+        return AnswerScores(name, list(golds), chosen, confidences(predictions))
 
     def metric(self, name: str) -> tuple[str, bool]:
         """A metric to choose on, and whether more of it is better; raises RecipeError where there is none such."""
@@ -274,11 +256,6 @@ class QuestionAnswering:
 def abstains(labels: Labels) -> bool:
     """Whether a question may go unanswered: whether some training row has no answer."""
     return labels.counts[1] > 0
-
-
-def by_window(ids: NDArray[np.int64], places: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The places of a row's tokens, window by window."""
-    return np.split(places, np.cumsum([len(piece) for piece in pieces_of(ids)])[:-1])
 
 
 def shortened(questions: Sequence[str], backbone: Any, most: int) -> tuple[list[str], NDArray[np.bool_]]:

@@ -24,7 +24,7 @@ from attune.tasks.common.aids import Aids
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.candidates import SHOWN, RankingScores, candidates_of, ranked, right_of
 from attune.tasks.common.labelled import Labels
-from attune.tasks.common.scored import figures, metric_of
+from attune.tasks.common.scored import confidences, figures, metric_of
 from attune.tasks.heads.score import ScoreHead
 
 NAME = "candidates"
@@ -203,9 +203,8 @@ class Ranking:
     ) -> RankingScores:
         """Predictions beside what was right; a prediction's probabilities say the order of all candidates."""
         del labels
-        sure = [found.confidence for found in predictions]
-        known = None if None in sure else np.array(sure, dtype=np.float64)
-        return RankingScores(name, [list(gold) for gold in golds], [order_of(found) for found in predictions], known)
+        orders = [order_of(found) for found in predictions]
+        return RankingScores(name, [list(gold) for gold in golds], orders, confidences(predictions))
 
     def metric(self, name: str) -> tuple[str, bool]:
         """A metric to choose on, and whether more of it is better; raises RecipeError where there is none such."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,23 +15,22 @@ from torch.nn import functional as F
 
 from attune.core.encoding import Encoding
 from attune.core.form import Form, Gold
-from attune.core.packing import pieces_of, with_marks
+from attune.core.packing import IGNORED, by_piece, with_marks
 from attune.core.recipe import Options
 from attune.core.records import Input, Prediction, Span
 from attune.core.texts import FIRST
 from attune.errors import DataError
 from attune.tasks.common.aids import Aids
+from attune.tasks.common.aligned import Aligned
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.labelled import Labels
 from attune.tasks.common.lookup import lookup
-from attune.tasks.common.scored import figures, metric_of
+from attune.tasks.common.scored import confidences, figures, metric_of
 from attune.tasks.common.span_scores import SpanScores
 from attune.tasks.common.spans import names_in, read_spans
 from attune.tasks.common.tags import Scheme, decode
 from attune.tasks.common.units import CASES, units_of
 from attune.tasks.heads.registry import HEADS
-
-IGNORED = -100
 
 
 class TaggingOptions(Options):
@@ -50,21 +48,6 @@ class TaggingOptions(Options):
     a lower-cased backbone does not see it."""
     overlap: int = Field(64, ge=0)
     """Tokens that two windows share where a text is longer than the backbone reads."""
-
-
-@dataclass(frozen=True)
-class Aligned:
-    """Targets of tokens.
-
-    Attributes:
-        each: For each row one int32 array, aligned with its token ids.
-        golds: Gold spans.
-        lost: Gold spans that do not begin and end where a unit does.
-    """
-
-    each: list[NDArray[np.int32]]
-    golds: int
-    lost: int
 
 
 class Tagging:
@@ -157,8 +140,7 @@ class Tagging:
         return encoding, Aligned(each, sum(map(len, golds)), lost)
 
     def _units(self, ids: NDArray[np.int64], places: NDArray[np.int64], text: str) -> Any:
-        ends = np.cumsum([len(piece) for piece in pieces_of(ids)])[:-1]
-        return units_of(np.split(places, ends), text, words=self.options.units == "word")
+        return units_of(by_piece(places, ids), text, words=self.options.units == "word")
 
     def outputs_of(self, labels: Labels) -> int:
         """How many tags there are."""
@@ -232,9 +214,7 @@ class Tagging:
         """Predictions beside what was right."""
         del labels
         chosen = [[{"start": s.start, "end": s.end, "label": s.label} for s in found.spans] for found in predictions]
-        sure = [found.confidence for found in predictions]
-        known = None if any(value is None for value in sure) else np.asarray(sure, dtype=np.float64)
-        return SpanScores(name, list(golds), chosen, known)
+        return SpanScores(name, list(golds), chosen, confidences(predictions))
 
     def metric(self, name: str) -> tuple[str, bool]:
         """A metric to choose on, and whether more of it is better; raises RecipeError where there is none such."""

@@ -11,14 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attune.core.packing import pieces_of
+from attune.core.packing import IGNORED, by_piece
 from attune.core.texts import rows_of
 from attune.errors import DataError
 from attune.model.assemble import Model
 
 CHUNK = 2048
-IGNORED = -100
-"""The target of a token that nothing is learned from; torch's own."""
 MOST_LOST = 0.001
 """Share of the gold labels that may be cut off or stand where no token does before a run stops."""
 
@@ -95,8 +93,7 @@ class Encoded:
         parts: list[NDArray[np.int32]] = []
         for index in indices:
             own = self.each[self.starts[index] : self.starts[index + 1]]
-            ends = np.cumsum([len(piece) for piece in pieces_of(self.row(index))])[:-1]
-            parts.extend(np.split(own, ends))
+            parts.extend(by_piece(own, self.row(index)))
         padded = np.full((len(parts), max(map(len, parts))), IGNORED, dtype=np.int64)
         for line, part in zip(padded, parts, strict=True):
             line[: len(part)] = part

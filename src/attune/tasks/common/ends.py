@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
+from attune.core.packing import IGNORED
+
 CONTEXT, NOWHERE = 1, 2
 """Marks: of the context's tokens, and of the special token of each window that stands for no answer."""
-IGNORED = -100
 START, END = 1, 2
 """Bits of a token's target: an answer begins with it, or ends with it."""
 FEW = 4

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
-from attune.core.records import Scores
+import numpy as np
+from numpy.typing import NDArray
+
+from attune.core.records import Prediction, Scores
 from attune.errors import RecipeError, nearest
 from attune.tasks.metrics import higher_is_better
 
@@ -27,6 +30,12 @@ def metric_of(kind: type[Scores], name: str) -> tuple[str, bool]:
     if name not in known:
         raise RecipeError(f"the task has no metric {name!r}", where="training.metric", remedy=nearest(name, known))
     return name, higher_is_better(name)
+
+
+def confidences(predictions: Sequence[Prediction]) -> NDArray[np.float64] | None:
+    """How sure each answer is `(N,)`; nothing where one of them does not say."""
+    sure = [found.confidence for found in predictions]
+    return None if any(value is None for value in sure) else np.asarray(sure, dtype=np.float64)
 
 
 def figures(answers: Scores) -> dict[str, float]:

@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from attune.core.packing import IGNORED
 from attune.tasks.heads.linear import LinearHead
-
-IGNORED = -100
 
 
 class CrfHead(nn.Module):
