@@ -241,7 +241,7 @@ class Run:
 
     def _settle(self, model: Model, table: Table) -> None:
         """What a task chooses on rows that were not trained on goes into the resolved recipe."""
-        found = model.task.settle(judge.predicted(model, table), table.golds(), model.labels)
+        found = model.task.settle(lambda: judge.predicted(model, table), table.golds(), model.labels)
         if found:
             self.recipe = self.recipe.having("task", **found)
             model.task = task_of(self.recipe)
