@@ -100,8 +100,9 @@ class Run:
         torch.set_num_threads(self.recipe.training.threads)
         model = assemble(self.recipe, files, labels, dropout=self.recipe.training.dropout)
         rows = encode(model, splits.train, self.folder / "train.ids")
-        held = encode(model, splits.validation, self.folder / "validation.ids") if splits.validation else None
         self._resolve(model, rows)
+        # not before: a longer validation row is read as every other row will be, now that the length is settled
+        held = encode(model, splits.validation, self.folder / "validation.ids") if splits.validation else None
         self._start(model, rows)
         self._tune(model, rows, held, splits)
         return self._finish(model, held, splits)
