@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from attune.backbones.checkpoints import Checkpoint
+from attune.core.packing import ids_of
 from attune.core.recipe import Recipe, parse
 from attune.core.texts import FIRST, SECOND, joined, row_of
 from attune.errors import CannotMerge
@@ -23,7 +24,7 @@ from attune.lifecycle.train import train
 from attune.model import bundle as bundles
 from attune.model.assemble import AXES, Cell, Model, assemble, cells, check, why_not
 from attune.tasks.common.labelled import Labels
-from attune.training.encoded import Encoded, encode
+from attune.training.encoded import Encoded, encode, learned_from
 from attune.training.events import Events
 from attune.training.loop import Loop, Place
 from attune.training.optimiser import moving
@@ -60,7 +61,10 @@ METHODS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "prompt": {"prompt": {}, "prompt-text": {"tokens": 5, "init_text": "where is my order"}},
 }
 """Method to its variants; a method that is not here has one, with its defaults."""
-TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"pair": {"cross": {}, "bi": {"encoder": "bi"}}}
+TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "masked_lm": {"mixed": {}, "words": {"whole_words": True, "corruption": "mask", "mask_share": 0.3}},
+    "pair": {"cross": {}, "bi": {"encoder": "bi"}},
+}
 """Task to its variants; a task that is not here has one, with its defaults."""
 KINDS: Mapping[str, Sequence[str]] = {"text": tuple(CONFIGS)}
 """Backbone family to the kinds of tiny model it is tried on."""
@@ -110,8 +114,8 @@ class Variant:
             "data": data or {"train": "nowhere.jsonl"},
             "backbone": {"family": self.family, "name": self.kind, "pooling": self.pooling},
             "task": {
-                "name": self.task, "head": self.head, "multi_label": self.multi_label, **asked,
-                **HEAD_OPTIONS.get(self.head, {}),
+                "name": self.task, "head": self.head, **asked, **HEAD_OPTIONS.get(self.head, {}),
+                **({"multi_label": self.multi_label} if knows(self.task, "multi_label") else {}),
             },
             "method": {"name": self.method, **options},
             "training": {**defaults, **training},
@@ -122,6 +126,11 @@ class Variant:
     def plain(self) -> dict[str, Any]:
         """As JSON; `Variant(**plain)` is equal."""
         return asdict(self)
+
+
+def knows(task: str, option: str) -> bool:
+    """Whether a task has an option."""
+    return option in AXES["task"].get(task).Options.model_fields
 
 
 def supported() -> list[Cell]:
@@ -148,9 +157,9 @@ def every() -> tuple[Variant, ...]:
         kinds = [kind for kind in KINDS[cell.family] if not lacking(cell.family, cell.method, kind)]
         for kind, pooling, tuned, many, asked in product(
             kinds,
-            POOLINGS,
+            POOLINGS if AXES["task"].get(cell.task).features == "pooled" else POOLINGS[:1],
             METHODS.get(cell.method, {cell.method: {}}),
-            (False, True),
+            (False, True) if knows(cell.task, "multi_label") else (False,),
             TASKS.get(cell.task, {cell.task: {}}),
         ):
             found.append(
@@ -258,6 +267,26 @@ class Table:
             yield {**columns, name: self.golds[at : at + size]}
 
 
+class Texts(Table):
+    """The same rows for a task that learns from texts alone: one at a time, so that each is packed by itself."""
+
+    def batches(self, size: int) -> Iterator[dict[str, Any]]:
+        """Columns, one row at a time."""
+        del size
+        return super().batches(1)
+
+
+def labelled(variant: Variant) -> bool:
+    """Whether something is right for a row of a variant's task."""
+    return AXES["task"].get(variant.task)(variant.recipe().task).form.labelled
+
+
+def made_up(variant: Variant, count: int) -> Table:
+    """Rows for a variant's task."""
+    kind = Table if labelled(variant) else Texts
+    return kind(count, multi_label=variant.multi_label, pair=variant.task == "pair")
+
+
 @dataclass
 class Bench:
     """A model of a variant with rows to try it on."""
@@ -273,9 +302,9 @@ def bench(variant: Variant, root: Path, scratch: Path, *, count: int = 8, recipe
     """Assembles a variant and encodes `count` rows for it."""
     recipe = recipe or variant.recipe()
     checkpoint = check(recipe, root)
-    table = Table(count, multi_label=variant.multi_label, pair=variant.task == "pair")
-    counts = (3, 2, 5)
-    model = assemble(recipe, checkpoint, Labels(LABELS, counts), dropout=recipe.training.dropout)
+    table = made_up(variant, count)
+    labels = Labels(LABELS, (3, 2, 5)) if labelled(variant) else Labels((), ())
+    model = assemble(recipe, checkpoint, labels, dropout=recipe.training.dropout)
     scratch.mkdir(parents=True, exist_ok=True)
     rows = encode(model, table, scratch / "ids")
     if model.describable:
@@ -296,7 +325,8 @@ def mean_loss(on: Bench) -> float:
     """Loss of all rows, in evaluation mode."""
     on.model.eval()
     with torch.inference_mode():
-        total, weight = on.model.loss(on.model.collate(on.rows.rows(range(len(on.rows)))), on.rows.targets)
+        ids, targets = learned_from(on.model, on.rows, range(len(on.rows)), (0, 0))
+        total, weight = on.model.loss(on.model.collate(ids), targets)
     return float(total.sum() / weight.sum())
 
 
@@ -415,12 +445,12 @@ def batches_agree(variant: Variant, root: Path, scratch: Path) -> None:
     shake(on)
     spread = float(on.model.logits(on.rows.rows(range(len(on.rows)))).std())
     on.model.temperature = max(1.0, spread)  # else a wide head is so sure of one label that rows do not differ
-    rows = texts(on.table)
+    rows = questions(on.model, on.table)
     alone = np.stack([on.model.predict([row])[0].probabilities for row in rows])
     together = np.stack([found.probabilities for found in on.model.predict(rows)])
     draw = np.random.default_rng(1).permutation(len(rows))
     mixed = np.stack([found.probabilities for found in on.model.predict([rows[index] for index in draw])])
-    long = {field: " ".join(WORDS) for field in on.table.fields}
+    (long,) = as_questions(on.model, [{field: " ".join(WORDS) for field in on.table.fields}])
     padded = np.stack([on.model.predict([row, long])[0].probabilities for row in rows])
     lengths = on.rows.lengths()
     assert len(set(lengths.tolist())) > 2, "rows of one length need no padding"
@@ -441,7 +471,9 @@ def accumulation_agrees(variant: Variant, root: Path, scratch: Path) -> None:
         recipe = variant.recipe(
             batch_size=sizes[0], accumulation=sizes[1], epochs=4, optimiser="sgd", schedule="constant", warmup=0.0,
             learning_rate=0.02, head_learning_rate=0.02,
-        ).having("task", class_weights="balanced")  # fmt: skip
+        )  # fmt: skip
+        if knows(variant.task, "class_weights"):
+            recipe = recipe.having("task", class_weights="balanced")
         on = bench(variant, root, scratch / name, count=11, recipe=recipe)
         begin = digest(on.model)
         loop = run(on, scratch / name / "run")
@@ -499,6 +531,9 @@ def labels_stay(variant: Variant, root: Path, scratch: Path) -> None:
     model, table = on.model, on.table
     table.texts[3] = table.texts[7] = joined([" ".join(WORDS * 3)] * len(table.fields))
     rows = encode(model, table, scratch / "cut")
+    if not labelled(variant):
+        texts_stay(model, table, rows)
+        return
     assert len(rows) == len(rows.targets) == len(table) == 10
     assert rows.truncated == 2, f"two rows are too long, {rows.truncated} counted"
     limit = model.backbone.max_length
@@ -518,6 +553,33 @@ def labels_stay(variant: Variant, root: Path, scratch: Path) -> None:
     )
 
 
+def texts_stay(model: Model, table: Table, rows: Encoded) -> None:
+    """Invariant 9 of a task that learns from texts alone: no token is lost, however long its text, and each is asked
+    for in its own row."""
+    assert rows.truncated == 0 and rows.longest == model.backbone.max_length
+    core, special = model.backbone.tokenizer.backend_tokenizer, model.task.known.special
+    own = [core.encode(text, add_special_tokens=False).ids for text in table.texts]
+    flat = ids_of(rows.flat)
+    assert flat[~special[flat]].tolist() == [token for row in own for token in row], "tokens were lost or moved"
+    trial = model.task.trial(model.backbone, texts(table))
+    assert max(map(len, trial.ids)) == model.backbone.max_length
+    ids, owners, targets = (np.concatenate(part) for part in (trial.ids, trial.owners, trial.targets))
+    for number, row in enumerate(own):
+        mine, asked = ids[owners == number], targets[owners == number]
+        assert np.where(asked == -100, mine, asked).tolist() == row, "a row is asked for other tokens than its own"
+    assert 0 < (targets != -100).sum() < len(targets) / 3
+
+
+def questions(model: Model, table: Table) -> list[dict[str, Any]]:
+    """Rows as a model can be asked them."""
+    return as_questions(model, texts(table))
+
+
+def as_questions(model: Model, rows: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """Rows as a model can be asked them, where its task asks for more than a text."""
+    return model.task.questions(rows) if hasattr(model.task, "questions") else rows
+
+
 def texts(table: Table) -> list[dict[str, str]]:
     """Rows as the model answers them."""
     return [row_of(text, table.fields) for text in table.texts]
@@ -532,8 +594,8 @@ def pack(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
     recipe = on.recipe.having("backbone", sha256=on.checkpoint.sha256, max_length=40)
     on.model.backbone.options = recipe.backbone
     made = bundles.pack(
-        scratch / "bundle", on.model, recipe, metrics={}, lineage={}, witness_rows=texts(on.table)[:4], documents={},
-        outside={},
+        scratch / "bundle", on.model, recipe, metrics={}, lineage={},
+        witness_rows=questions(on.model, on.table)[:4], documents={}, outside={},
     )  # fmt: skip
     return {"digest": made, **answers(on.model, on.table)}
 
@@ -541,13 +603,13 @@ def pack(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
 def answer(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
     """What a packed bundle answers here; for invariant 2."""
     bundle = bundles.load(scratch / "bundle", root=root)
-    table = Table(8, multi_label=variant.multi_label, pair=variant.task == "pair")
+    table = made_up(variant, 8)
     return {"digest": bundle.digest, **answers(bundle.model, table)}
 
 
 def answers(model: Model, table: Table) -> dict[str, Any]:
     """Answers and probabilities, as JSON keeps them."""
-    found = model.predict(texts(table))
+    found = model.predict(questions(model, table))
     return {
         "answers": [item.answer for item in found],
         "probabilities": [[float(value) for value in item.probabilities] for item in found],

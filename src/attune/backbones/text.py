@@ -62,7 +62,7 @@ class Text(nn.Module):
 
     Options: ClassVar[type[TextOptions]] = TextOptions
     provides: ClassVar[frozenset[str]] = frozenset(
-        {"tokens", "pooled", "linear_layers", "bias_terms", "pairs", "inputs_embeds", "key_value_prefix"}
+        {"tokens", "pooled", "linear_layers", "bias_terms", "pairs", "inputs_embeds", "key_value_prefix", "masks"}
     )
     summary: ClassVar[str] = "encoders: BERT, RoBERTa, ModernBERT, DistilBERT, ELECTRA and their like"
 
@@ -366,6 +366,11 @@ def reads_pairs(folder: Path) -> bool:
     """Whether a tokenizer puts a token between two texts, without which they would run into each other."""
     tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, **SAFE)
     return tokenizer.num_special_tokens_to_add(pair=True) > tokenizer.num_special_tokens_to_add(pair=False)
+
+
+def masks(folder: Path) -> bool:
+    """Whether a tokenizer has a token that stands for a hidden one."""
+    return AutoTokenizer.from_pretrained(folder, use_fast=True, **SAFE).mask_token is not None
 
 
 def reads_types(network: Any) -> bool:

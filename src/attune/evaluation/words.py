@@ -18,6 +18,8 @@ TITLES = {
     "micro_average_precision": "Micro average precision",
     "log_loss": "Log loss",
     "ece": "Calibration error",
+    "masked_perplexity": "Masked perplexity",
+    "masked_accuracy": "Masked accuracy",
 }
 
 MEANINGS = {
@@ -31,6 +33,8 @@ MEANINGS = {
     "micro_average_precision": "area under precision and recall, all labels in one ranking",
     "log_loss": "surprise at the gold label, in nats; lower is better",
     "ece": "mean gap between confidence and accuracy, 15 bins; lower is better",
+    "masked_perplexity": "among how many tokens it is as good as choosing blindly, for a hidden one; lower is better",
+    "masked_accuracy": "share of hidden tokens told exactly",
 }
 
 BY = {"length": "Length", "script": "Script"}
@@ -39,7 +43,7 @@ PARTS = {"latin": "Latin", "han": "Chinese", "mixed": "Chinese and Latin", "othe
 
 BASELINES = {"majority": "the majority class", "tfidf": "TF-IDF", "zero-shot": "zero-shot by label names"}
 
-PLAIN = ("mcc", "log_loss")
+PLAIN = ("mcc", "log_loss", "masked_perplexity")
 """Metrics that are not shares, and are not said in per cent."""
 
 SIGNIFICANT = 0.05

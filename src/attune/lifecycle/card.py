@@ -28,7 +28,7 @@ def card(recipe: Recipe, model: Model, evaluation: Evaluation | None, kind: str,
         f"# {cell.task} by {cell.method} on {model.backbone.checkpoint.name}",
         "",
         model.task.answers_with(model.labels),
-        f"({', '.join(names[:12])}{', …' if len(names) > 12 else ''}).",
+        *([f"({', '.join(names[:12])}{', …' if len(names) > 12 else ''})."] if names else []),
         learned(recipe, model),
         "",
         "## How good it is",
@@ -46,6 +46,8 @@ def card(recipe: Recipe, model: Model, evaluation: Evaluation | None, kind: str,
 
 def learned(recipe: Recipe, model: Model) -> str:
     """From what the labels are known."""
+    if not model.task.form.labelled:
+        return f"Learned from the texts of `{recipe.data.train}`, seed {recipe.training.seed}."
     if model.method.trains:
         return f"Learned from {sum(model.labels.counts)} labels of `{recipe.data.train}`, seed {recipe.training.seed}."
     shots = model.task.options.shots

@@ -19,7 +19,9 @@ from attune.core.texts import parts, rows_of
 from attune.data.table import Table
 from attune.evaluation import baselines
 from attune.evaluation.overlap import pair_vectoriser
+from attune.lifecycle import drawn
 from attune.model.assemble import Model, length_batches
+from attune.tasks.common.drawn import DrawnScores
 from attune.training.encoded import Encoded
 
 Embed = Callable[[list[str]], NDArray[np.float32]]
@@ -40,7 +42,7 @@ class Judged:
 
 
 def judge(model: Model, table: Table, name: str) -> Judged:
-    """Answers every row of a table by the same path as `predict`.
+    """Answers every row of a table by the same path as `predict`; where targets are drawn, the draw is fixed.
 
     Args:
         model: The model, calibrated.
@@ -50,6 +52,8 @@ def judge(model: Model, table: Table, name: str) -> Judged:
     Returns:
         The answers beside texts (the two of a pair joined) and ids.
     """
+    if not model.task.form.labelled:
+        return Judged(drawn.scores(model, table, name), table.texts(), table.ids(), table)
     predictions: list[Prediction] = []
     for batch in table.batches(CHUNK):
         predictions += model.predict(rows_of(batch, model.task.form.fields))
@@ -147,6 +151,9 @@ def beside(
     Yields:
         One record a baseline.
     """
+    if isinstance(judged.answers, DrawnScores):
+        yield from (drawn.majority(model, train, judged.answers) for _ in wanted)
+        return
     if not isinstance(judged.answers, Answers):
         for name in wanted:
             found = model.task.baseline(name, train, judged.table, model.labels)

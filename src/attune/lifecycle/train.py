@@ -26,7 +26,7 @@ from attune.data.table import Table
 from attune.errors import DataError, RecipeError
 from attune.evaluation.evaluate import Evaluation, evaluate
 from attune.evaluation.report import report
-from attune.lifecycle import judge, resolve
+from attune.lifecycle import drawn, judge, resolve
 from attune.lifecycle.begin import describe
 from attune.lifecycle.card import card
 from attune.lifecycle.examine import examine
@@ -178,7 +178,8 @@ class Run:
         table, kind = (splits.test, "test") if splits.test else (splits.validation, "validation")
         evaluation = self._evaluate(model, splits, table, kind) if table else None
         source = table or splits.train
-        keep = self.recipe.evaluation.witness == "redacted"
+        kept = self.recipe.evaluation.witness == "redacted"
+        witnesses = witness.choose(source.rows(0, 5000), model.task.form) if kept else []
         target = self.folder / "bundle"
         digest = bundles.pack(
             target,
@@ -192,7 +193,7 @@ class Run:
                 "rows": {"train": len(splits.train), "validation": size(splits.validation), "test": size(splits.test)},
                 "measured_on": kind if evaluation else "nothing",
             },
-            witness_rows=witness.choose(source.rows(0, 5000), model.task.form) if keep else [],
+            witness_rows=model.task.questions(witnesses) if hasattr(model.task, "questions") else witnesses,
             documents={"evaluation.json": evaluation.as_dict()} if evaluation else {},
             outside=self._outside(model, evaluation, kind),
         )
@@ -268,6 +269,8 @@ def unseen_labels(unseen: list[str]) -> DataError:
 
 def validation_metrics(model: Model, held: Encoded, table: Table) -> dict[str, float]:
     """The task's metrics and the mean loss on the validation rows, in one pass; no temperature is at work yet."""
+    if not model.task.form.labelled:
+        return model.task.metrics(drawn.scores(model, table, "validation"))
     outputs = model.outputs(held.rows(range(len(held))))
     total, weight = judge.loss_of(model, held, outputs)
     predictions: list[Prediction] = []

@@ -6,6 +6,7 @@ TASKS = Registry(
     "task",
     {
         "classification": "attune.tasks.classification:Classification",
+        "masked_lm": "attune.tasks.masked_lm:MaskedLM",
         "pair": "attune.tasks.pair:Pair",
     },
     "attune.tasks",

@@ -6,6 +6,7 @@ HEADS = Registry(
     "head",
     {
         "descriptions": "attune.tasks.heads.descriptions:DescriptionsHead",
+        "language": "attune.tasks.heads.language:LanguageHead",
         "linear": "attune.tasks.heads.linear:LinearHead",
     },
     "attune.heads",
