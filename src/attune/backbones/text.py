@@ -20,6 +20,7 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoModelForSeque
 from transformers.utils import logging as transformers_logging
 
 from attune.backbones.checkpoints import Checkpoint
+from attune.backbones.language import own_head
 from attune.core.encoding import Encoding
 from attune.core.packing import ids_of, marks_of, pieces_of, types_of, with_types
 from attune.core.recipe import Options
@@ -243,6 +244,10 @@ class Text(nn.Module):
             `tokens` `(B, T, D)`: the last layer's, whatever the pooling.
         """
         return self.network(**read(inputs)).last_hidden_state
+
+    def language_head(self) -> dict[str, Tensor]:
+        """The numbers of the checkpoint's own language head; empty where it holds none."""
+        return own_head(self.checkpoint.folder, self.network.config)
 
     def attend(self, kernel: str) -> None:
         """Switches the attention kernel; the answers stay the same within rounding.

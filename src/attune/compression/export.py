@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from attune.backbones.language import with_head
 from attune.compression.script import needed, script
 from attune.core.files import canonical, whole_folder
 from attune.errors import CannotMerge, UnsupportedError
@@ -36,6 +37,8 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
     refuse(bundle)
     backbone = merged(bundle)
     head: Any = bundle.model.head
+    if hasattr(head, "tied"):
+        return language_model(bundle, backbone, out)
     scale = 1.0 / bundle.model.temperature
     weight, bias = ((value.detach() * scale).cpu().contiguous() for value in head.affine())
     with whole_folder(out) as folder:
@@ -49,7 +52,7 @@ def refuse(bundle: Bundle) -> None:
     """Stops, before anything is copied, where no plain folder can answer as the bundle does."""
     name, first_token = bundle.model.task.options.head, bundle.model.backbone.final
     head: Any = bundle.model.head
-    if not hasattr(head, "affine"):
+    if not hasattr(head, "affine") and not hasattr(head, "tied"):
         raise UnsupportedError(
             f"head {name} is not one affine map", where=str(bundle.path), expected="a head such as linear",
             remedy="serve the bundle with attune",
@@ -82,6 +85,25 @@ def merged(bundle: Bundle) -> Any:
             remedy=f"answer with `attune predict` or `attune serve`; {error.remedy}",
         ) from error
     return backbone
+
+
+def language_model(bundle: Bundle, backbone: Any, out: Path) -> str:
+    """A language head: the family's own language model, or the encoder with the head beside it.
+
+    Either is a backbone for further tuning, by its folder.
+    """
+    head = {name: value.detach().cpu().contiguous() for name, value in bundle.model.head.state_dict().items()}
+    whole = with_head(backbone.network, head)
+    with whole_folder(out) as folder:
+        copy_tokenizer(bundle, folder)
+        if whole is not None:
+            whole.save_pretrained(folder)
+            return f"{type(whole).__name__} for plain transformers, and a backbone for further tuning by its folder"
+        backbone.network.save_pretrained(folder)
+        save_file(head, folder / "head.safetensors")
+    return (
+        f"{type(backbone.network).__name__} weights and head.safetensors; a backbone for further tuning by its folder"
+    )
 
 
 def copy_tokenizer(bundle: Bundle, folder: Path) -> None:

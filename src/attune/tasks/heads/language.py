@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from attune.tasks.common.masking import IGNORED
 from attune.tasks.common.vocabulary import Vocabulary
 
+EPSILON = 1e-12
+"""Of the norm, as BERT has it."""
 SHOWN = 5
 """Tokens that are told of a mask."""
 AT_ONCE = 1024
@@ -21,7 +23,8 @@ class LanguageHead(nn.Module):
     """A dense layer, GELU and a norm; logits are the products with the word vectors, and a bias (Devlin et al. 2019).
 
     The word vectors are the backbone's own: they are neither copied nor kept with the head, and they move where the
-    method moves them (Press & Wolf 2017). Logits are computed for the tokens that are asked for, and no others.
+    method moves them (Press & Wolf 2017). Where the checkpoint holds such a head, this one begins as it. Logits are
+    computed for the tokens that are asked for, and no others.
 
     Args:
         width: Features of a token, D.
@@ -42,10 +45,12 @@ class LanguageHead(nn.Module):
         count, features = words.embedding.weight.shape
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.Linear(width, features)
-        self.norm = nn.LayerNorm(features)
+        self.norm = nn.LayerNorm(features, eps=EPSILON)
         self.bias = nn.Parameter(torch.zeros(count))
         nn.init.normal_(self.dense.weight, std=0.02)
         nn.init.zeros_(self.dense.bias)
+        if words.head:
+            self.load_state_dict(dict(words.head))
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits `(…, V)` of features `(…, D)`."""
