@@ -95,7 +95,7 @@ def language_model(bundle: Bundle, backbone: Any, out: Path) -> str:
     head = {name: value.detach().cpu().contiguous() for name, value in bundle.model.head.state_dict().items()}
     whole = with_head(backbone.network, head)
     with whole_folder(out) as folder:
-        copy_tokenizer(bundle, folder)
+        bundle.model.backbone.tokenizer.save_pretrained(folder)  # with its own limit: what is tuned next may read more
         if whole is not None:
             whole.save_pretrained(folder)
             return f"{type(whole).__name__} for plain transformers, and a backbone for further tuning by its folder"

@@ -20,6 +20,8 @@ TITLES = {
     "ece": "Calibration error",
     "masked_perplexity": "Masked perplexity",
     "masked_accuracy": "Masked accuracy",
+    "replaced_f1": "Replaced F1",
+    "replaced_accuracy": "Replaced accuracy",
 }
 
 MEANINGS = {
@@ -35,6 +37,8 @@ MEANINGS = {
     "ece": "mean gap between confidence and accuracy, 15 bins; lower is better",
     "masked_perplexity": "among how many tokens it is as good as choosing blindly, for a hidden one; lower is better",
     "masked_accuracy": "share of hidden tokens told exactly",
+    "replaced_f1": "F1 of the tokens that were replaced",
+    "replaced_accuracy": "share of all tokens told rightly as replaced or not",
 }
 
 BY = {"length": "Length", "script": "Script"}

@@ -36,7 +36,7 @@ from attune.model.assemble import AXES, Model, assemble, cell_of, check
 from attune.model.bundle import Bundle
 from attune.tasks.registry import TASKS
 from attune.training import checkpoint
-from attune.training.encoded import Encoded, encode, refuse_lost
+from attune.training.encoded import Encoded, encode, prepare, refuse_lost
 from attune.training.events import Events, Listener
 from attune.training.loop import Loop, Place
 from attune.training.optimiser import moving
@@ -88,6 +88,7 @@ class Run:
         torch.set_num_threads(self.recipe.training.threads)
         model = assemble(self.recipe, files, labels, dropout=self.recipe.training.dropout)
         rows = encode(model, splits.train, self.folder / "train.ids")
+        prepare(model, rows)
         held = encode(model, splits.validation, self.folder / "validation.ids") if splits.validation else None
         self._resolve(model, rows)
         self._start(model, rows)

@@ -34,7 +34,12 @@ from attune.tasks.registry import TASKS
 AXES: Axes = {"backbone": BACKBONES, "task": TASKS, "method": METHODS, "objective": OBJECTIVES}
 ROWS_A_BATCH = 32
 TOKENS_A_BATCH = 8192
-FROM = {"pooled": "one vector a row", "tokens": "each token", "vocabulary": "each token with one of the vocabulary"}
+FROM = {
+    "pooled": "one vector a row",
+    "tokens": "each token",
+    "vocabulary": "each token with one of the vocabulary",
+    "replaced": "each token with whether it was replaced",
+}
 """What a head answers from, in words."""
 
 

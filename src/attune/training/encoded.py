@@ -157,6 +157,13 @@ def examples(model: Model, rows: Sequence[Mapping[str, Any]], batch: Mapping[str
     return model.task.examples(rows, golds, model.encode(rows), model.labels)
 
 
+def prepare(model: Model, rows: Encoded) -> None:
+    """Tells a head with `learn` the tokens of the training rows, before anything is drawn by them."""
+    if hasattr(model.head, "learn"):
+        head: Any = model.head
+        head.learn(rows.flat)
+
+
 def learned_from(
     model: Model, rows: Encoded, indices: Sequence[int] | NDArray[np.int64], moment: tuple[int, ...]
 ) -> tuple[list[NDArray[np.int64]], Tensor]:

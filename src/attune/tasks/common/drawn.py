@@ -74,6 +74,8 @@ class DrawnScores(Scores):
     loss: NDArray[np.float64]
     count: NDArray[np.float64]
     hits: NDArray[np.float64]
+    sums: ClassVar[tuple[str, ...]] = ("loss", "count", "hits")
+    """What is kept as one number a row."""
 
     @classmethod
     def of(cls, name: str, rows: int, found: Found, **more: Any) -> Self:
@@ -104,12 +106,12 @@ class DrawnScores(Scores):
 
     def take(self, rows: NDArray[np.int64]) -> Self:
         """Some of the rows."""
-        part = {name: getattr(self, name)[rows] for name in ("loss", "count", "hits")}
+        part = {name: getattr(self, name)[rows] for name in self.sums}
         return replace(super().take(rows), **part)
 
     def beside(self, other: Self) -> Self:
         """These rows, then those of another."""
-        both = {name: np.append(getattr(self, name), getattr(other, name)) for name in ("loss", "count", "hits")}
+        both = {name: np.append(getattr(self, name), getattr(other, name)) for name in self.sums}
         return replace(super().beside(other), **both)
 
     def means(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -126,7 +128,7 @@ class DrawnTask(ABC):
         words: The backbone's vocabulary, once the backbone is there.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"masks"})
+    needs: ClassVar[frozenset[str]] = frozenset()
     features: ClassVar[str] = "tokens"
     over: ClassVar[str]
     """What its head must answer from."""

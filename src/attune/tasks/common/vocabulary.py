@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ class Vocabulary:
         plain: The ids of all others.
         embedding: The vectors that the backbone reads tokens by; the live module.
         text_of: The text of a token, of its id.
-        head: The numbers of the checkpoint's own language head, by the names of the head's parameters; or none.
+        head: Reads the numbers of the checkpoint's own language head, by the names of the head's parameters; or none.
     """
 
     mask: int
@@ -31,7 +31,7 @@ class Vocabulary:
     plain: NDArray[np.int64]
     embedding: nn.Embedding
     text_of: Callable[[int], str]
-    head: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    head: Callable[[], Mapping[str, Tensor]] = dict[str, Tensor]
 
     @classmethod
     def of(cls, backbone: Any) -> Vocabulary:
@@ -47,7 +47,7 @@ class Vocabulary:
             plain=np.flatnonzero(~special).astype(np.int64),
             embedding=embedding,
             text_of=lambda number: tokenizer.decode([number]).strip(),
-            head=backbone.language_head(),
+            head=backbone.language_head,
         )
 
     def texts_of(self, numbers: Sequence[int]) -> list[str]:

@@ -49,8 +49,8 @@ class LanguageHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(count))
         nn.init.normal_(self.dense.weight, std=0.02)
         nn.init.zeros_(self.dense.bias)
-        if words.head:
-            self.load_state_dict(dict(words.head))
+        if own := words.head():
+            self.load_state_dict(dict(own))
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits `(…, V)` of features `(…, D)`."""

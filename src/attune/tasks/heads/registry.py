@@ -8,6 +8,7 @@ HEADS = Registry(
         "descriptions": "attune.tasks.heads.descriptions:DescriptionsHead",
         "language": "attune.tasks.heads.language:LanguageHead",
         "linear": "attune.tasks.heads.linear:LinearHead",
+        "replaced": "attune.tasks.heads.replaced:ReplacedHead",
     },
     "attune.heads",
 )
