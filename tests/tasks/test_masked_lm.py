@@ -51,7 +51,7 @@ def wanted(**tables):
 @pytest.fixture(scope="module")
 def bundle(home):
     """Trained for a few epochs."""
-    asked = wanted(training={"epochs": 6, "batch_size": 4, "learning_rate": 5e-3, "head_learning_rate": 5e-3})
+    asked = wanted(training={"epochs": 10, "batch_size": 4, "learning_rate": 1e-2, "head_learning_rate": 1e-2})
     return train(asked, home, home / "run")
 
 
@@ -136,6 +136,16 @@ def test_the_head_is_tied_and_keeps_no_copy_of_the_word_vectors(home):
     assert judged[0, 0, 1] == model.head(features)[0, 0].argmax() and not judged[1].any()
 
 
+def test_a_fresh_head_begins_at_the_frequencies_of_tokens(home):
+    head = made(home).head
+    head.learn(with_marks(np.asarray([7, 7, 7, 9]), [0, 1, 0, 0]))
+    shares = head.bias.exp()
+    assert float(shares[7] / shares[9]) == pytest.approx(2) and float(shares.sum()) == pytest.approx(1)
+    head.fresh = False
+    head.learn(np.asarray([9, 9, 9, 9, 9, 9]))
+    assert (head.bias.exp() == shares).all()
+
+
 def test_perplexity_is_of_all_hidden_tokens_and_rows_weigh_as_often_as_they_are_drawn():
     task = MaskedLM(MaskedLM.Options(), WORDS)
     found = Found(np.asarray([0, 0, 2]), np.asarray([7, 8, 9]), np.asarray([7, 7, 9]), np.asarray([1.0, 2.0, 3.0]))
@@ -183,7 +193,7 @@ def test_masks_are_filled_wherever_they_stand(home, bundle):
     assert [(span.start, span.end, span.text) for span in two.spans] == [(0, 6, "[MASK]"), (13, 19, "[MASK]")]
     assert two.answer == " ".join(span.label for span in two.spans) and not two.alternatives
     assert texts[2][long.spans[0].start :] == "[MASK]"
-    assert one.margin == pytest.approx(one.alternatives[0].confidence - one.alternatives[1].confidence)
+    assert one.margin == pytest.approx(one.alternatives[0].confidence - one.alternatives[1].confidence, abs=1e-6)
 
 
 def test_a_text_that_asks_nothing_is_refused_by_row(bundle):

@@ -337,7 +337,9 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
         labels = task.labels(splits.train.golds())
         model = assemble(recipe, files, labels)
         options = recipe.training
-        batches = math.ceil(len(splits.train) / options.batch_size)
+        # rows without labels are packed into blocks, and only their tokens tell how many
+        count = len(splits.train) if task.form.labelled else len(encode(model, splits.train, Path(scratch) / "ids"))
+        batches = math.ceil(count / options.batch_size)
         still = not model.method.trains or (options.start == "probe" and resolve.solved(model))
         epochs = 0 if still else options.epochs
         rates = resolve.rates(options, model)

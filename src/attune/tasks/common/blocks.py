@@ -51,7 +51,7 @@ def contents(encoding: Encoding, *, words: bool) -> Contents:
         inner = places[:, 3] >= 0
         window = len(pieces_of(ids)[0])
         if edges is None and inner[:window].any():
-            edges = around(ids_of(ids)[:window], inner[:window])
+            edges = edges_of(ids_of(ids)[:window], inner[:window])
         word = places[inner, 2]
         on = np.zeros(len(word), dtype=np.int64)
         on[1:] = words & (word[1:] == word[:-1]) & (word[1:] >= 0)
@@ -60,7 +60,7 @@ def contents(encoding: Encoding, *, words: bool) -> Contents:
     return Contents(rows, *(edges or (nothing, nothing)))
 
 
-def around(ids: NDArray[np.int64], inner: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def edges_of(ids: NDArray[np.int64], inner: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The special tokens before the first token of a text, and those after the last."""
     own = np.flatnonzero(inner)
     return ids[: own[0]], ids[own[-1] + 1 :]
@@ -94,13 +94,22 @@ def beside(ids: NDArray[np.int64], *values: int) -> Lines:
     return np.column_stack([ids, *(np.full(len(ids), value, dtype=np.int64) for value in values)])
 
 
-def encoded(blocks: Sequence[Lines], unknown: int | None) -> Encoding:
-    """Blocks as rows to learn from; their tokens count as words, those between texts too."""
+def encoded(blocks: Sequence[Lines], unknown: int | None, around: int) -> Encoding:
+    """Blocks as rows to learn from.
+
+    Args:
+        blocks: From `cut`.
+        unknown: Id of the token that stands for unknown ones.
+        around: Special tokens that begin and end a block, which do not count as words.
+
+    Returns:
+        The encoding, nothing truncated.
+    """
     ids = [block[:, 0] for block in blocks]
     return Encoding(
         ids=ids,
         truncated=np.zeros(len(ids), dtype=np.bool_),
         unknown=np.asarray([int((ids_of(row) == unknown).sum()) for row in ids], dtype=np.int64),
-        words=np.asarray([len(row) for row in ids], dtype=np.int64),
+        words=np.asarray([len(row) - around for row in ids], dtype=np.int64),
         longest=max(map(len, ids), default=0),
     )

@@ -215,7 +215,7 @@ class DrawnTask(ABC):
         inner = blocks.contents(self.read(backbone, rows), words=self.plan.words)
         edges = inner.before[:, None], inner.after[:, None]
         found = blocks.cut([row[:, None] for row in inner.rows], *edges, backbone.max_length)
-        return blocks.encoded(found, backbone.tokenizer.unk_token_id)
+        return blocks.encoded(found, backbone.tokenizer.unk_token_id, len(inner.before) + len(inner.after))
 
     def draw(
         self, rows: Sequence[NDArray[np.int64]], numbers: Sequence[int], moment: tuple[int, ...]

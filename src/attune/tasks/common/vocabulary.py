@@ -47,7 +47,7 @@ class Vocabulary:
             plain=np.flatnonzero(~special).astype(np.int64),
             embedding=embedding,
             text_of=lambda number: tokenizer.decode([number]).strip(),
-            head=backbone.language_head,
+            head=getattr(backbone, "language_head", dict[str, Tensor]),
         )
 
     def texts_of(self, numbers: Sequence[int]) -> list[str]:

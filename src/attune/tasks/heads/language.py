@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attune.core.packing import ids_of
 from attune.tasks.common.masking import IGNORED
 from attune.tasks.common.vocabulary import Vocabulary
 
@@ -23,8 +26,8 @@ class LanguageHead(nn.Module):
     """A dense layer, GELU and a norm; logits are the products with the word vectors, and a bias (Devlin et al. 2019).
 
     The word vectors are the backbone's own: they are neither copied nor kept with the head, and they move where the
-    method moves them (Press & Wolf 2017). Where the checkpoint holds such a head, this one begins as it. Logits are
-    computed for the tokens that are asked for, and no others.
+    method moves them (Press & Wolf 2017). Where the checkpoint holds such a head, this one begins as it, else
+    the bias begins at the tokens' frequencies. Logits are computed for the tokens that are asked for, and no others.
 
     Args:
         width: Features of a token, D.
@@ -49,8 +52,23 @@ class LanguageHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(count))
         nn.init.normal_(self.dense.weight, std=0.02)
         nn.init.zeros_(self.dense.bias)
-        if own := words.head():
+        own = words.head()
+        self.fresh = not own
+        if own:
             self.load_state_dict(dict(own))
+
+    @torch.no_grad()
+    def learn(self, ids: NDArray[np.int64]) -> None:
+        """Begins at the tokens' frequencies, so that the rest has only to learn what the text tells beyond them.
+
+        A head that is the checkpoint's own stays as it is.
+
+        Args:
+            ids: `(T,)` all tokens of the training rows, with marks.
+        """
+        if self.fresh:
+            counts = np.bincount(ids_of(ids), minlength=len(self.bias)) + 1
+            self.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits `(…, V)` of features `(…, D)`."""
