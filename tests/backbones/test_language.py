@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 
 from attune.backbones.language import own_head, with_head
@@ -61,9 +62,21 @@ def test_a_plain_encoder_has_none_and_a_head_of_another_form_is_not_taken(tmp_pa
     assert own_head(tmp_path / "tiny", config) == {}
 
 
-@pytest.mark.parametrize("kind", ["bert", "modernbert"])
-def test_an_export_is_the_familys_language_model_and_a_backbone(tmp_path, kind):
-    backbone(tmp_path / "tiny", kind, LINES)
+def test_an_export_of_a_family_whose_head_cannot_hold_the_numbers_is_the_encoder_with_the_head_beside_it(tmp_path):
+    backbone(tmp_path / "tiny", "modernbert", LINES)  # its dense layer has no bias
+    (tmp_path / "rows.txt").write_text("\n".join(LINES) + "\n")
+    asked = wanted(method={"name": "full"}, training={"epochs": 1, "learning_rate": 5e-3, "head_learning_rate": 5e-3})
+    bundle = train(asked, tmp_path, tmp_path / "run")
+    assert "ModernBertModel weights and head.safetensors" in to_transformers(bundle, tmp_path / "out")
+    inputs = bundle.model.collate(bundle.model.encode([{"text": "please refund the parcel"}]).ids)
+    plain = AutoModel.from_pretrained(tmp_path / "out").eval()
+    with torch.inference_mode():
+        torch.testing.assert_close(plain(**inputs).last_hidden_state, bundle.model.read(inputs), atol=1e-5, rtol=1e-4)
+    assert set(load_file(tmp_path / "out" / "head.safetensors")) == set(bundle.model.head.state_dict())
+
+
+def test_an_export_is_the_familys_language_model_and_a_backbone(tmp_path):
+    backbone(tmp_path / "tiny", "bert", LINES)
     (tmp_path / "rows.txt").write_text("\n".join(LINES) + "\n")
     asked = wanted(method={"name": "full"}, training={"epochs": 2, "learning_rate": 5e-3, "head_learning_rate": 5e-3})
     bundle = train(asked, tmp_path, tmp_path / "run")

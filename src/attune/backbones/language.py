@@ -65,7 +65,7 @@ def more_than_an_encoder(folder: Path, config: Any) -> bool:
 def parts_of(network: Any) -> dict[str, Tensor] | None:
     """The parts of a family's language head by the names that attune has for them; none where it is built otherwise."""
     prefix = f"{network.base_model_prefix}."
-    decoder = network.get_output_embeddings()
+    decoder: Any = network.get_output_embeddings()
     outside = [(name, module) for name, module in network.named_modules() if name and not f"{name}.".startswith(prefix)]
     dense = [module for _, module in outside if isinstance(module, nn.Linear) and module is not decoder]
     norms = [module for _, module in outside if isinstance(module, nn.LayerNorm)]

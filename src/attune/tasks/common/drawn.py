@@ -109,7 +109,7 @@ class DrawnScores(Scores):
         part = {name: getattr(self, name)[rows] for name in self.sums}
         return replace(super().take(rows), **part)
 
-    def beside(self, other: Self) -> Self:
+    def beside(self, other: Any) -> Self:
         """These rows, then those of another."""
         both = {name: np.append(getattr(self, name), getattr(other, name)) for name in self.sums}
         return replace(super().beside(other), **both)
@@ -244,8 +244,8 @@ class DrawnTask(ABC):
             chance = np.random.default_rng([TRIAL_SEED, zlib.crc32(row.tobytes())])
             ids, targets = self.corrupted(row, TRIAL, chance)
             lines.append(np.column_stack([ids, targets, np.full(len(ids), number)]))
-        edges = (blocks.beside(edge, IGNORED, -1) for edge in (inner.before, inner.after))
-        made = blocks.cut(lines, *edges, backbone.max_length)
+        before, after = (blocks.beside(edge, IGNORED, -1) for edge in (inner.before, inner.after))
+        made = blocks.cut(lines, before, after, backbone.max_length)
         return Trial(
             [block[:, 0] for block in made], [block[:, 1].astype(np.int32) for block in made], [b[:, 2] for b in made]
         )
