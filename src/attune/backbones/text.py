@@ -63,7 +63,17 @@ class Text(nn.Module):
 
     Options: ClassVar[type[TextOptions]] = TextOptions
     provides: ClassVar[frozenset[str]] = frozenset(
-        {"tokens", "pooled", "linear_layers", "bias_terms", "pairs", "inputs_embeds", "key_value_prefix", "masks"}
+        {
+            "tokens",
+            "pooled",
+            "linear_layers",
+            "bias_terms",
+            "pairs",
+            "inputs_embeds",
+            "key_value_prefix",
+            "masks",
+            "both_sides",
+        }
     )
     summary: ClassVar[str] = "encoders: BERT, RoBERTa, ModernBERT, DistilBERT, ELECTRA and their like"
 

@@ -68,7 +68,7 @@ class MaskedLM(DrawnTask):
 
     Options: ClassVar[type[MaskedLMOptions]] = MaskedLMOptions
     summary: ClassVar[str] = "hidden tokens of plain texts: pre-training and continued pre-training, filling in masks"
-    needs: ClassVar[frozenset[str]] = frozenset({"masks"})
+    needs: ClassVar[frozenset[str]] = frozenset({"masks", "both_sides"})
     over: ClassVar[str] = "vocabulary"
     metric_names: ClassVar[tuple[str, ...]] = MaskedScores.names
     limits: ClassVar[str] = "It says what is likely in texts like those it learned from, which need not be true."

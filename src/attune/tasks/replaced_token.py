@@ -74,7 +74,7 @@ class ReplacedToken(DrawnTask):
 
     Options: ClassVar[type[ReplacedTokenOptions]] = ReplacedTokenOptions
     summary: ClassVar[str] = "which tokens of plain texts were replaced: pre-training for little compute"
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: ClassVar[frozenset[str]] = frozenset({"both_sides"})
     over: ClassVar[str] = "replaced"
     metric_names: ClassVar[tuple[str, ...]] = ReplacedScores.names
     limits: ClassVar[str] = "It tells tokens that do not fit, which may be right all the same."
