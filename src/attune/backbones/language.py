@@ -69,7 +69,9 @@ def parts_of(network: Any) -> dict[str, Tensor] | None:
     outside = [(name, module) for name, module in network.named_modules() if name and not f"{name}.".startswith(prefix)]
     dense = [module for _, module in outside if isinstance(module, nn.Linear) and module is not decoder]
     norms = [module for _, module in outside if isinstance(module, nn.LayerNorm)]
-    tied = decoder is not None and decoder.weight is network.get_input_embeddings().weight
+    if decoder is None:
+        return None
+    tied = decoder.weight is network.get_input_embeddings().weight
     if not (tied and len(dense) == len(norms) == 1):
         return None
     values = (dense[0].weight, dense[0].bias, norms[0].weight, norms[0].bias, decoder.bias)
