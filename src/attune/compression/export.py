@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from attune.backbones.language import with_head
 from attune.compression.script import needed, script
 from attune.core.files import canonical, whole_folder
 from attune.errors import CannotMerge, UnsupportedError
@@ -38,6 +39,8 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
     refuse(bundle)
     backbone = merged(bundle)
     head: Any = bundle.model.head
+    if hasattr(head, "tied"):
+        return language_model(bundle, backbone, out)
     found = bundle.model.task.affine(head, bundle.model.temperature)
     weight, bias = (value.detach().float().cpu().contiguous() for value in found)
     with whole_folder(out) as folder:
@@ -50,6 +53,8 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 def refuse(bundle: Bundle) -> None:
     """Stops, before anything is copied, where no plain folder can answer as the bundle does."""
     task = bundle.model.task
+    if hasattr(bundle.model.head, "tied"):
+        return
     if reads_of(task) == "tokens":
         raise UnsupportedError(
             f"no plain folder answers as the task {task.options.name} does", where=str(bundle.path),
@@ -102,6 +107,25 @@ def merged(bundle: Bundle) -> Any:
             remedy=f"answer with `attune predict` or `attune serve`; {error.remedy}",
         ) from error
     return backbone
+
+
+def language_model(bundle: Bundle, backbone: Any, out: Path) -> str:
+    """A language head: the family's own language model, or the encoder with the head beside it.
+
+    Either is a backbone for further tuning, by its folder.
+    """
+    head = {name: value.detach().cpu().contiguous() for name, value in bundle.model.head.state_dict().items()}
+    whole = with_head(backbone.network, head)
+    with whole_folder(out) as folder:
+        bundle.model.backbone.tokenizer.save_pretrained(folder)  # with its own limit: what is tuned next may read more
+        if whole is not None:
+            whole.save_pretrained(folder)
+            return f"{type(whole).__name__} for plain transformers, and a backbone for further tuning by its folder"
+        backbone.network.save_pretrained(folder)
+        save_file(head, folder / "head.safetensors")
+    return (
+        f"{type(backbone.network).__name__} weights and head.safetensors; a backbone for further tuning by its folder"
+    )
 
 
 def copy_tokenizer(bundle: Bundle, folder: Path) -> None:

@@ -38,6 +38,9 @@ class Form:
         gold: What is right for a row, where that is more than labels.
         tokens: Whether a text may come as a list of its tokens.
         also: Other fields that are read of a row, each with its check; they come as JSON values or as JSON text.
+        labelled: Whether anything is right for a row; not where a task learns from the texts themselves.
+        asks: What a text must hold to be a question: takes it, and returns a clause with what it lacks, or nothing.
+            Rows to learn from need not hold it.
     """
 
     texts: tuple[str, ...] = (FIRST,)
@@ -45,6 +48,8 @@ class Form:
     gold: Gold | None = None
     tokens: bool = False
     also: Mapping[str, Read] = field(default_factory=dict[str, Read])
+    labelled: bool = True
+    asks: Callable[[str], str] | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:

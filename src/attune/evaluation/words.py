@@ -39,6 +39,10 @@ TITLES = {
     "ndcg_10": "NDCG at 10",
     "recall_5": "Recall at 5",
     "recall_10": "Recall at 10",
+    "masked_perplexity": "Masked perplexity",
+    "masked_accuracy": "Masked accuracy",
+    "replaced_f1": "Replaced F1",
+    "replaced_accuracy": "Replaced accuracy",
 }
 
 MEANINGS = {
@@ -76,6 +80,10 @@ MEANINGS = {
     "recall_5": "share of a row's right candidates among its first five",
     "recall_10": "share of a row's right candidates among its first ten",
     "root_mean_squared_error": "the same, large errors counting more; lower is better",
+    "masked_perplexity": "among how many tokens it is as good as choosing blindly, for a hidden one; lower is better",
+    "masked_accuracy": "share of hidden tokens told exactly",
+    "replaced_f1": "F1 of the tokens that were replaced",
+    "replaced_accuracy": "share of all tokens told rightly as replaced or not",
 }
 
 BY = {"length": "Length", "script": "Script"}
@@ -93,7 +101,7 @@ BASELINES = {
     "often right": "how often a candidate was right before",
 }
 
-PLAIN = ("mcc", "log_loss", "mae_steps", "mean_absolute_error", "root_mean_squared_error")
+PLAIN = ("mcc", "log_loss", "mae_steps", "mean_absolute_error", "root_mean_squared_error", "masked_perplexity")
 """Metrics that are not shares, and are not said in per cent."""
 
 SIGNIFICANT = 0.05

@@ -29,7 +29,7 @@ from attune.errors import DataError, InterruptedRunError, RecipeError
 from attune.evaluation.choice import Choice
 from attune.evaluation.evaluate import Evaluation, evaluate
 from attune.evaluation.report import report
-from attune.lifecycle import judge, resolve
+from attune.lifecycle import drawn, judge, resolve
 from attune.lifecycle.backbone import ready, texts_read
 from attune.lifecycle.begin import describe
 from attune.lifecycle.candidates import Entrant, entrants, none_left, several, taking, why
@@ -43,7 +43,7 @@ from attune.model.bundle import Bundle
 from attune.tasks.common.labelled import Labels
 from attune.tasks.registry import TASKS
 from attune.training import checkpoint
-from attune.training.encoded import SPANS, Encoded, encode, refuse_lost
+from attune.training.encoded import SPANS, Encoded, encode, prepare, refuse_lost
 from attune.training.events import Events, Listener
 from attune.training.loop import Loop, Place
 from attune.training.optimiser import moving
@@ -100,6 +100,7 @@ class Run:
         torch.set_num_threads(self.recipe.training.threads)
         model = assemble(self.recipe, files, labels, dropout=self.recipe.training.dropout)
         rows = encode(model, splits.train, self.folder / "train.ids")
+        prepare(model, rows)
         self._resolve(model, rows)
         # not before: a longer validation row is read as every other row will be, now that the length is settled
         held = encode(model, splits.validation, self.folder / "validation.ids") if splits.validation else None
@@ -219,7 +220,8 @@ class Run:
         table, kind = (splits.test, "test") if splits.test else (splits.validation, "validation")
         evaluation = self._evaluate(model, splits, table, kind) if table else None
         source = table or splits.train
-        keep = self.recipe.evaluation.witness == "redacted"
+        kept = self.recipe.evaluation.witness == "redacted"
+        witnesses = witness.choose(source.rows(0, 5000), model.task.form) if kept else []
         target = self.folder / "bundle"
         digest = bundles.pack(
             target,
@@ -233,7 +235,7 @@ class Run:
                 "rows": {"train": len(splits.train), "validation": size(splits.validation), "test": size(splits.test)},
                 "measured_on": kind if evaluation else "nothing",
             },
-            witness_rows=witness.choose(source.rows(0, 5000), model.task.form) if keep else [],
+            witness_rows=model.task.questions(witnesses) if hasattr(model.task, "questions") else witnesses,
             documents={"evaluation.json": evaluation.as_dict()} if evaluation else {},
             outside=self._outside(model, evaluation, kind),
         )
@@ -321,6 +323,8 @@ def unseen_labels(unseen: list[str]) -> DataError:
 
 def validation_metrics(model: Model, held: Encoded, table: Table) -> dict[str, float]:
     """The task's metrics and the mean loss on the validation rows, in one pass; no temperature is at work yet."""
+    if not model.task.form.labelled:
+        return model.task.metrics(drawn.scores(model, table, "validation"))
     outputs = model.outputs(held.rows(range(len(held))))
     total, weight = judge.loss_of(model, held, outputs)
     predictions: list[Prediction] = []
@@ -385,17 +389,16 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         splits = split(recipe.data, root, Path(scratch), form=task.form)
         labels = task.labels(splits.train.golds())
-        rows = len(splits.train)
         notices = splits.notices
         if not several(recipe) and found[0].checkpoint:
             texts = partial(texts_read, task, splits.train)
             made = ready(recipe, found[0].checkpoint, root, Path(scratch) / "backbone", texts)
             recipe, found = made.recipe, [Entrant(found[0].name, made.checkpoint)]
             notices = [*notices, *made.notices]
-        usable, unusable = planned(found, recipe, labels, rows)
+        usable, unusable = planned(found, recipe, labels, splits.train)
         return {
             "combination": str(cell_of(recipe)),
-            **backbones_planned([each for each in found if each.name in usable], unusable, recipe, rows),
+            **backbones_planned([each for each in found if each.name in usable], unusable, recipe, len(splits.train)),
             "rows": {name: len(table) for name, table in splits.tables().items()},
             "labels": len(labels.names),
             **together(usable),
@@ -404,7 +407,7 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
 
 
 def planned(
-    found: Sequence[Entrant], recipe: Recipe, labels: Labels, rows: int
+    found: Sequence[Entrant], recipe: Recipe, labels: Labels, table: Table
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """What would move on each backbone, and why there is nothing to say of others; both by name."""
     usable: dict[str, dict[str, Any]] = {}
@@ -413,7 +416,7 @@ def planned(
         try:
             if entrant.checkpoint:
                 chosen = taking(recipe, entrant.name) if several(recipe) else recipe
-                usable[entrant.name] = moves(entrant.checkpoint, chosen, labels, rows)
+                usable[entrant.name] = moves(entrant.checkpoint, chosen, labels, table)
         except UNUSABLE as error:
             if not several(recipe):
                 raise
@@ -436,12 +439,12 @@ def backbones_planned(
     return {"backbone": told, "candidates": known, **({"not usable": dict(unusable)} if unusable else {})}
 
 
-def moves(checkpoint: Checkpoint, recipe: Recipe, labels: Labels, rows: int) -> dict[str, Any]:
+def moves(checkpoint: Checkpoint, recipe: Recipe, labels: Labels, table: Table) -> dict[str, Any]:
     """Steps, rates and parameters of a run on one backbone."""
     model = assemble(recipe, checkpoint, labels)
     options = recipe.training
     still = not model.method.trains or (options.start == "probe" and resolve.solved(model))
-    steps = math.ceil(math.ceil(rows / options.batch_size) / options.accumulation)
+    steps = math.ceil(math.ceil(learned(model, table) / options.batch_size) / options.accumulation)
     rates = resolve.rates(options, model)
     facts = run_facts(model, 0.0)
     return {
@@ -451,6 +454,14 @@ def moves(checkpoint: Checkpoint, recipe: Recipe, labels: Labels, rows: int) -> 
         "moved parameters": facts["moved_parameters"],
         "parameters": facts["parameters"],
     }
+
+
+def learned(model: Model, table: Table) -> int:
+    """How many things are learned from: rows, or the blocks that rows without labels are packed into."""
+    if model.task.form.labelled:
+        return len(table)
+    with tempfile.TemporaryDirectory() as scratch:
+        return len(encode(model, table, Path(scratch) / "ids"))
 
 
 def together(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from attune.backbones import origin
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.family import FEWEST
-from attune.backbones.networks import reads_pairs
+from attune.backbones.networks import masks, reads_pairs
 from attune.backbones.registry import BACKBONES
 from attune.core.encoding import Encoding
 from attune.core.packing import pieces_of
@@ -36,6 +36,13 @@ from attune.tasks.registry import TASKS
 AXES: Axes = {"backbone": BACKBONES, "task": TASKS, "method": METHODS, "objective": OBJECTIVES}
 ROWS_A_BATCH = 32
 TOKENS_A_BATCH = 8192
+FROM = {
+    "pooled": "one vector a row",
+    "tokens": "each token",
+    "vocabulary": "each token with one of the vocabulary",
+    "replaced": "each token with whether it was replaced",
+}
+"""What a head answers from, in words."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +88,10 @@ def why_not(cell: Cell) -> str:
             fits = [name for name in BACKBONES.names() if needs <= BACKBONES.get(name).provides]
             nearest = f"families that provide it: {', '.join(fits)}" if fits else "no family here provides it"
             return f"{kind} needs {', '.join(missing)}, which the {cell.family} family does not provide; {nearest}"
-    if features not in HEADS.get(cell.head).over:
-        able = [name for name in HEADS.names() if features in HEADS.get(name).over]
-        what = "one vector a row" if features == "pooled" else "each token"
+    over: str = getattr(TASKS.get(cell.task), "over", features)
+    if over not in HEADS.get(cell.head).over:
+        able = [name for name in HEADS.names() if over in HEADS.get(name).over]
+        what = FROM.get(over, f"each token with {over}")
         return (
             f"head {cell.head} does not answer from {what}, as task {cell.task} does; heads that do: {', '.join(able)}"
         )
@@ -182,6 +190,12 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
     family: Any = BACKBONES.get(cell.family)
     needs = needed(cell)
     config = config_of(checkpoint, family, options)
+    if "masks" in needs and not ours and not masks(checkpoint.folder):
+        raise UnsupportedError(
+            f"task {cell.task} hides tokens, and its tokenizer has no mask token", where=f"[backbone] {options.name}",
+            expected="a tokenizer with a mask token, as those of BERT, RoBERTa and ModernBERT have",
+            remedy="use another backbone, or give this one a tokenizer of your own with [backbone.tokenizer]",
+        )  # fmt: skip
     method: Any = METHODS.get(cell.method)(recipe.method)
     reason = (
         missing_here(cell, checkpoint.name, config)
@@ -346,7 +360,13 @@ class Model(nn.Module):
         return self.task.join(found, inputs)
 
     def loss(self, inputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Total `(B,)` and weight `(B,)` of a collated batch; a head that scores whole sequences has its own loss."""
+        """Total `(B,)` and weight `(B,)` of a collated batch; a head that scores whole sequences has its own loss.
+
+        A head with `score` has its own as well, and computes no logits of what is not asked for.
+        """
+        if hasattr(self.head, "score"):
+            head: Any = self.head
+            return head.score(self.read(inputs), targets)
         return self.weigh(self(inputs).float(), targets)
 
     def weigh(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -372,12 +392,17 @@ class Model(nn.Module):
     @torch.inference_mode()
     def logits(self, ids: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Logits `(N, K)` in the order given, or of all their tokens `(T, K)`, whatever the batches."""
-        return rows_of_all(self.outputs(ids), self.task.features)
+        return rows_of_all(self._batched(ids, self), self.task.features)
 
     @torch.inference_mode()
     def outputs(self, ids: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
         """What the head says of each row, `(K,)` or `(T, K)`, in the order given, whatever the batches."""
-        return self._batched(ids, self)
+        return self._batched(ids, self.answer if hasattr(self.head, "asked") else self)
+
+    def answer(self, inputs: dict[str, Tensor]) -> Tensor:
+        """What a head with `asked` says of the masks of a collated batch, `(P, T, K)`: logits would fill the memory."""
+        head: Any = self.head
+        return head.asked(self.read(inputs), inputs["input_ids"])
 
     def _batched(
         self, ids: Sequence[NDArray[np.int64]], module: Callable[[dict[str, Tensor]], Tensor]
@@ -495,6 +520,7 @@ def assemble(
     torch.manual_seed(recipe.training.seed)
     method.apply(backbone)
     task = TASKS.get(cell.task)(recipe.task)
+    task = task.on(backbone) if hasattr(task, "on") else task
     head = task.head(backbone.width, labels, dropout)
     model = Model(backbone, head, task, method, OBJECTIVES.get(cell.objective)(), labels)
     model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))

@@ -6,11 +6,13 @@ TASKS = Registry(
     "task",
     {
         "classification": "attune.tasks.classification:Classification",
+        "masked_lm": "attune.tasks.masked_lm:MaskedLM",
         "pair": "attune.tasks.pair:Pair",
         "question_answering": "attune.tasks.question_answering:QuestionAnswering",
         "ranking": "attune.tasks.ranking:Ranking",
         "regression": "attune.tasks.regression:Regression",
         "relation": "attune.tasks.relation:Relation",
+        "replaced_token": "attune.tasks.replaced_token:ReplacedToken",
         "tagging": "attune.tasks.tagging:Tagging",
     },
     "attune.tasks",

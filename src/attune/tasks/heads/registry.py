@@ -7,7 +7,9 @@ HEADS = Registry(
     {
         "crf": "attune.tasks.heads.crf:CrfHead",
         "descriptions": "attune.tasks.heads.descriptions:DescriptionsHead",
+        "language": "attune.tasks.heads.language:LanguageHead",
         "linear": "attune.tasks.heads.linear:LinearHead",
+        "replaced": "attune.tasks.heads.replaced:ReplacedHead",
     },
     "attune.heads",
 )
