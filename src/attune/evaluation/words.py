@@ -37,6 +37,7 @@ TITLES = {
     "root_mean_squared_error": "Root mean squared error",
     "mrr": "Mean reciprocal rank",
     "ndcg_10": "NDCG at 10",
+    "recall_1": "Recall at 1",
     "recall_5": "Recall at 5",
     "recall_10": "Recall at 10",
 }
@@ -73,6 +74,7 @@ MEANINGS = {
     "mean_absolute_error": "how far an answer is off on average, in the numbers' own unit; lower is better",
     "mrr": "one over the place of the first right candidate, averaged over rows",
     "ndcg_10": "right candidates among the first ten, those higher up counting more; 100 where none could stand higher",
+    "recall_1": "share of what is right for a row that comes first",
     "recall_5": "share of a row's right candidates among its first five",
     "recall_10": "share of a row's right candidates among its first ten",
     "root_mean_squared_error": "the same, large errors counting more; lower is better",

@@ -15,6 +15,7 @@ from attune.core.packing import IGNORED, by_piece
 from attune.core.texts import rows_of
 from attune.errors import DataError
 from attune.model.assemble import Model
+from attune.model.rows import told
 
 CHUNK = 2048
 MOST_LOST = 0.001
@@ -125,7 +126,9 @@ def encode(model: Model, table: Rows, into: Path) -> Encoded:
         for batch in table.batches(CHUNK):
             rows = rows_of(batch, form.fields)
             golds = batch["gold" if form.gold else "labels" if form.several else "label"]
-            encoding, found = model.task.examples(rows, golds, model.encode(rows), model.labels)
+            encoding, found = model.task.examples(
+                rows, golds, model.encode(told(model.task, rows, batch)), model.labels
+            )
             stream.write(np.concatenate(encoding.ids).tobytes())
             lengths.append(np.asarray([len(row) for row in encoding.ids], dtype=np.int64))
             longest = max(longest, encoding.longest)

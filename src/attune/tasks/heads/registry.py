@@ -8,6 +8,7 @@ HEADS = Registry(
         "crf": "attune.tasks.heads.crf:CrfHead",
         "descriptions": "attune.tasks.heads.descriptions:DescriptionsHead",
         "linear": "attune.tasks.heads.linear:LinearHead",
+        "vector": "attune.tasks.heads.vector:VectorHead",
     },
     "attune.heads",
 )
