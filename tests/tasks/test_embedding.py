@@ -193,7 +193,7 @@ def test_a_row_is_read_with_what_belongs_to_it_only_where_that_is_told(workshop)
     backbone = AXES["backbone"].get("text")(check(recipe(), workshop.root), recipe().backbone)
     rows = [{"text": "where is it"}, {"text": "refund"}]
     golds = [{"positive": "late", "negatives": ["red", "blue"]}, {"positive": "size", "negatives": []}]
-    for told, counts in ((rows, [1, 1]), (task.told(rows, golds), [4, 2])):
+    for told, counts in ((rows, [1, 1]), (task.with_gold(rows, golds), [4, 2])):
         encoding = task.read(backbone, told)
         assert [len(pieces_of(row)) for row in encoding.ids] == counts
         assert [marks_of(row).tolist().count(1) for row in encoding.ids] == [1, 1]

@@ -78,14 +78,14 @@ def told(task: Any, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Any
     """Rows as they are read to be learned from or judged: a task may have what is right for them read as well.
 
     Args:
-        task: The task; one with `told` says what such a row is.
+        task: The task; one with `with_gold` says what such a row is.
         rows: Rows as they are answered.
         columns: Their columns, with what is right for them.
 
     Returns:
         Rows.
     """
-    return task.told(rows, columns["gold"]) if hasattr(task, "told") else rows
+    return task.with_gold(rows, columns["gold"]) if hasattr(task, "with_gold") else rows
 
 
 def refuse(faults: Sequence[tuple[str, str] | None], fields: Sequence[str]) -> None:

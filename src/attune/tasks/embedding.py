@@ -54,7 +54,7 @@ class EmbeddingOptions(Options):
     """Features of the vectors that are answered. 0: the largest of `sizes`, or all."""
     negatives: int = Field(0, ge=0, le=64)
     """Hard negatives that are mined for each row before the first step: near texts that do not belong to it."""
-    window: tuple[int, int] = (2, 50)
+    window: tuple[int, ...] = Field((2, 50), min_length=2, max_length=2)
     """Ranks among the nearest texts that do not belong to a row, from which they are taken; the nearest often do."""
     margin: float = Field(0.95, gt=0, le=1)
     """Share of the positive's similarity that a mined negative's must stay below."""
@@ -151,7 +151,7 @@ class Embedding:
         told = [Input(row[POSITIVE], "positive")] if POSITIVE in row else []
         return [Input(row[FIRST], "query"), *told, *(Input(text, "negative") for text in row.get(NEGATIVES, []))]
 
-    def told(self, rows: Sequence[Mapping[str, Any]], golds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def with_gold(self, rows: Sequence[Mapping[str, Any]], golds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Rows with what is right for them, which is read as well where they are learned from or judged."""
         return [{**row, **gold} for row, gold in zip(rows, golds, strict=True)]
 
