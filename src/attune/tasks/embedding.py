@@ -30,6 +30,7 @@ from attune.tasks.common.retrieval import (
     found_by,
     pair_of,
     result_of,
+    shortened,
 )
 from attune.tasks.common.scored import figures, metric_of
 from attune.tasks.heads.registry import HEADS
@@ -66,8 +67,8 @@ class EmbeddingOptions(Options):
         """Refuses sizes and ranks that contradict each other."""
         if any(size < 1 for size in self.sizes) or len(set(self.sizes)) < len(self.sizes):
             raise ValueError("sizes are whole numbers above 0, each once")
-        if self.sizes and self.size and self.size not in self.sizes:
-            raise ValueError(f"size = {self.size} is none of sizes, and was not trained")
+        if self.size and self.size not in self.sizes:
+            raise ValueError(f"size = {self.size} is none of sizes, and would not be trained")
         if not 1 <= self.window[0] <= self.window[1]:
             raise ValueError(f"window = {list(self.window)} holds no rank; ranks are counted from 1, the lower first")
         return self
@@ -125,12 +126,10 @@ class Embedding:
 
     def why_not(self, width: int) -> str:
         """Why these options cannot work on a backbone of that many features; empty where they can."""
-        name, most = max(
-            [("size", self.options.size), *(("sizes", size) for size in self.options.sizes)], key=lambda x: x[1]
-        )
+        most = max(self.options.sizes, default=0)
         if most <= width:
             return ""
-        return f"task.{name} asks for {most} features, and the backbone has {width}; use at most {width}"
+        return f"task.sizes asks for {most} features, and the backbone has {width}; use at most {width}"
 
     def answers_with(self, labels: Labels) -> str:
         """What an answer is, for the card."""
@@ -303,12 +302,6 @@ class Embedding:
             raise ValueError("embeddings were not asked for")
         near, far = aids.embed(list(asked.queries)), aids.embed(asked.texts)
         return found_by(asked, lambda begin, end: near[begin:end] @ far.T)
-
-
-def shortened(vectors: Any, size: int) -> Any:
-    """The first features of vectors `(…, D)`, of length one again `(…, size)`."""
-    first = np.asarray(vectors, dtype=np.float32)[..., :size]
-    return first / np.maximum(np.linalg.norm(first, axis=-1, keepdims=True), np.float32(1e-12))
 
 
 def retrieved(predictions: Sequence[Prediction], golds: Sequence[Mapping[str, Any]]) -> list[Prediction]:

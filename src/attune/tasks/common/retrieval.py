@@ -81,6 +81,12 @@ def refuse_text(text: Any, what: str) -> None:
         raise ValueError(f"a {what} that holds a NUL")
 
 
+def shortened(vectors: Any, size: int) -> Any:
+    """The first features of vectors `(…, D)`, of length one again `(…, size)`."""
+    first = np.asarray(vectors, dtype=np.float32)[..., :size]
+    return first / np.maximum(np.linalg.norm(first, axis=-1, keepdims=True), np.float32(1e-12))
+
+
 @dataclass(frozen=True)
 class Asked:
     """Queries, and all texts that could be found.
