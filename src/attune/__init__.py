@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attune.api import audit, compose, evaluate, load, switch, train
+    from attune.api import audit, compose, evaluate, index, load, switch, train
     from attune.core.recipe import Recipe
     from attune.errors import AttuneError
     from attune.model.bundle import Bundle
 
-__all__ = ["AttuneError", "Bundle", "Recipe", "audit", "compose", "evaluate", "load", "switch", "train"]
+__all__ = ["AttuneError", "Bundle", "Recipe", "audit", "compose", "evaluate", "index", "load", "switch", "train"]
 
 _WHERE = {
     "AttuneError": "attune.errors",
@@ -23,6 +23,7 @@ _WHERE = {
     "audit": "attune.api",
     "compose": "attune.api",
     "evaluate": "attune.api",
+    "index": "attune.api",
     "load": "attune.api",
     "switch": "attune.api",
     "train": "attune.api",

@@ -16,6 +16,9 @@ from attune.model.bundle import Bundle
 from attune.model.bundle import load as load_bundle
 from attune.model.compose import compose as compose_bundles
 from attune.model.switch import Switch
+from attune.serving.index import Index
+from attune.serving.index import build as build_index
+from attune.serving.index import load as load_index
 
 
 def train(
@@ -103,6 +106,32 @@ def compose(
         The bundle at `out`.
     """
     return compose_bundles(bundles, Path(out), weights=weights, root=Path(data_root) if data_root else None)
+
+
+def index(
+    bundle: str | Path | Bundle,
+    texts: Sequence[str] | str | Path,
+    *,
+    ids: Sequence[str] = (),
+    size: int = 0,
+    data_root: str | Path | None = None,
+) -> Index:
+    """Makes an index in which texts are found by texts, or opens one that was saved.
+
+    Args:
+        bundle: Whose vectors are taken: one of the task `embedding`, or any that reads each text on its own.
+        texts: The texts; or the folder of an index that was saved.
+        ids: A name a text; none: their numbers, counted from 0.
+        size: Numbers of a vector; 0: as many as the bundle answers with.
+        data_root: Where a backbone by folder name is looked up.
+
+    Returns:
+        The index; `index.search(texts)` finds, `index.save(folder)` keeps it.
+    """
+    loaded = bundle if isinstance(bundle, Bundle) else load(bundle, data_root=data_root)
+    if isinstance(texts, str | Path):
+        return load_index(Path(texts), loaded)
+    return build_index(loaded, texts, ids=ids, size=size)
 
 
 def switch(bundles: Mapping[str, str | Path | Bundle], *, data_root: str | Path | None = None) -> Switch:

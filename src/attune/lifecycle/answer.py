@@ -285,7 +285,7 @@ def flattened(record: Record, form: Form) -> Record:
     return {
         **record,
         **{name: coded(record[name]) for name in (*form.also, "alternatives", "spans", "levels") if name in record},
-        "answer": "|".join(given) if isinstance(given, list) else given,
+        "answer": "|".join(map(str, given)) if isinstance(given, list) else given,
         "notices": "|".join(record["notices"]),
     }
 
@@ -334,7 +334,8 @@ def parquet_schema(record: Record, form: Form) -> pa.Schema:
          ("confidence", pa.float64())]
     )  # fmt: skip
     plain: dict[type, pa.DataType] = {str: pa.string(), float: pa.float64()}
-    given = plain.get(type(record["answer"]), pa.list_(pa.string()))
+    vector = isinstance(record["answer"], list) and any(isinstance(item, float) for item in record["answer"])
+    given = plain.get(type(record["answer"]), pa.list_(pa.float64() if vector else pa.string()))
     return pa.schema(
         [
             ("line", pa.int64()), *((field, pa.large_string()) for field in form.fields), ("answer", given),

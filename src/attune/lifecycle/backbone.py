@@ -24,6 +24,7 @@ from attune.data.table import Table
 from attune.model import bundle as bundles
 from attune.model.assemble import Model
 from attune.model.bundle import copy_config
+from attune.model.rows import told
 
 NOTE = "made.json"
 """What is known of a backbone that was made, beside its files."""
@@ -149,7 +150,8 @@ def texts_read(task: Any, table: Table) -> Iterator[str]:
         One text.
     """
     for batch in table.batches(CHUNK):
-        for row in rows_of(batch, task.form.fields):
+        rows = rows_of(batch, task.form.fields)
+        for row in told(task, rows, batch):
             for item in task.inputs(row):
                 yield item.text
                 if item.pair is not None:

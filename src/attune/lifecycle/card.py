@@ -50,6 +50,8 @@ def learned(recipe: Recipe, model: Model) -> str:
         return f"Learned from the texts of `{recipe.data.train}`, seed {recipe.training.seed}."
     if model.method.trains:
         return f"Learned from {sum(model.labels.counts)} labels of `{recipe.data.train}`, seed {recipe.training.seed}."
+    if hasattr(model.task, "untrained"):
+        return model.task.untrained
     shots = model.task.options.shots
     shown = f" and from at most {shots} rows of each in `{recipe.data.train}`, seed {recipe.training.seed}"
     return f"Nothing was trained: labels are known from their texts in recipe.toml{shown if shots else ''}."

@@ -22,6 +22,7 @@ from attune.evaluation.overlap import pair_vectoriser
 from attune.evaluation.tfidf import vectoriser
 from attune.lifecycle import drawn
 from attune.model.assemble import Model, length_batches
+from attune.model.rows import told
 from attune.tasks.common.aids import Aids, Embed
 from attune.tasks.common.drawn import DrawnScores
 from attune.training.encoded import Encoded
@@ -63,7 +64,8 @@ def predicted(model: Model, table: Table) -> list[Prediction]:
     """Answers to every row of a table, in order."""
     predictions: list[Prediction] = []
     for batch in table.batches(CHUNK):
-        predictions += model.predict(rows_of(batch, model.task.form.fields))
+        rows = rows_of(batch, model.task.form.fields)
+        predictions += model.predict(told(model.task, rows, batch))
     return predictions
 
 

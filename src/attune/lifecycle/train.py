@@ -36,10 +36,12 @@ from attune.lifecycle.candidates import Entrant, entrants, none_left, several, t
 from attune.lifecycle.card import card
 from attune.lifecycle.choosing import ROWS, UNUSABLE, Choosing, choice_of
 from attune.lifecycle.examine import examine
+from attune.lifecycle.mining import Mined, mined, refuse_alone
 from attune.model import bundle as bundles
 from attune.model import witness
 from attune.model.assemble import AXES, Model, assemble, cell_of
 from attune.model.bundle import Bundle
+from attune.model.rows import told
 from attune.tasks.common.labelled import Labels
 from attune.tasks.registry import TASKS
 from attune.training import checkpoint
@@ -99,7 +101,7 @@ class Run:
         self.recipe = resolve.before_model(self.recipe, known)
         torch.set_num_threads(self.recipe.training.threads)
         model = assemble(self.recipe, files, labels, dropout=self.recipe.training.dropout)
-        rows = encode(model, splits.train, self.folder / "train.ids")
+        rows = encode(model, self._mined(model, splits.train), self.folder / "train.ids")
         prepare(model, rows)
         self._resolve(model, rows)
         # not before: a longer validation row is read as every other row will be, now that the length is settled
@@ -141,6 +143,21 @@ class Run:
         if made.notices:
             self.events.write("backbone", told=made.notices)
         return made.checkpoint
+
+    def _mined(self, model: Model, train: Table) -> Table | Mined:
+        """The training rows; where the task asks for it, with near texts that do not belong to them."""
+        refuse_alone(self.recipe.training, model.task, train)
+        if not getattr(model.task.options, "negatives", 0):
+            return train
+        family = self.recipe.backbone.family  # pyright: ignore[reportAttributeAccessIssue] every family has it
+        embed = partial(judge.embedder, model.backbone.checkpoint, family)
+        found = mined(train, model.task.options, embed, self.folder / "negatives.safetensors")
+        self.events.write("mined", rows=len(train), negatives=found.count, fewer=found.fewer)
+        if found.fewer:
+            self.notices.append(
+                f"{found.fewer} of {len(train)} training rows have fewer mined negatives than asked for"
+            )
+        return found
 
     def _resolve(self, model: Model, rows: Encoded) -> None:
         name = model.backbone.checkpoint.name
@@ -330,6 +347,7 @@ def validation_metrics(model: Model, held: Encoded, table: Table) -> dict[str, f
     predictions: list[Prediction] = []
     for batch in table.batches(judge.CHUNK):
         rows = rows_of(batch, model.task.form.fields)
+        rows = told(model.task, rows, batch)
         done = len(predictions)
         predictions += model.decode(rows, model.encode(rows), outputs[done : done + len(rows)])
     answers = model.task.judged("validation", predictions, table.golds(), model.labels)

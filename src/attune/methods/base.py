@@ -130,6 +130,11 @@ class Method(ABC):
         return ""
 
     @property
+    def still(self) -> bool:
+        """Whether it trains, and nothing of the backbone moves: the head alone learns."""
+        return False
+
+    @property
     def positions(self) -> int:
         """Positions of the backbone that virtual tokens take from the text; most methods take none."""
         return 0

@@ -36,6 +36,11 @@ class Frozen(Method):
             )
         return ""
 
+    @property
+    def still(self) -> bool:
+        """With no layer that moves."""
+        return self.options.trainable_layers == 0
+
     def whole_layers(self, layers: int) -> int:
         """The top ones."""
         return min(self.options.trainable_layers, layers)

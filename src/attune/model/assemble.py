@@ -95,6 +95,10 @@ def why_not(cell: Cell) -> str:
         return (
             f"head {cell.head} does not answer from {what}, as task {cell.task} does; heads that do: {', '.join(able)}"
         )
+    if not suits(cell.task, cell.head):
+        able = [name for name in HEADS.names() if suits(cell.task, name)]
+        what = "the vector itself" if hasattr(TASKS.get(cell.task), "asks") else "something made of the vector"
+        return f"task {cell.task} answers with {what}, and head {cell.head} does not; heads that do: {', '.join(able)}"
     if hasattr(HEADS.get(cell.head), "begin") and not hasattr(TASKS.get(cell.task), "descriptions"):
         able = [name for name in TASKS.names() if hasattr(TASKS.get(name), "descriptions")]
         return (
@@ -108,13 +112,20 @@ def why_not(cell: Cell) -> str:
             f"task that tags: {', '.join(able)}"
         )
     if HEADS.get(cell.head).trains and not METHODS.get(cell.method).trains:
-        able = [name for name in HEADS.names() if not HEADS.get(name).trains]
+        able = [name for name in HEADS.names() if not HEADS.get(name).trains and suits(cell.task, name)]
         return (
             f"head {cell.head} cannot answer before it is trained, and method {cell.method} trains nothing; use "
             f"method frozen with trainable_layers = 0 (the linear probe), or a head that answers untrained: "
             f"{', '.join(able)}"
         )
     return ""
+
+
+def suits(task: str, head: str) -> bool:
+    """Whether a head answers with what a task asks for; most give a task numbers to make an answer of."""
+    kind = TASKS.get(task)
+    asked, given = getattr(kind, "asks", "numbers"), getattr(HEADS.get(head), "gives", "numbers")
+    return asked == given and (asked != "numbers" or kind.features in HEADS.get(head).over)
 
 
 def cell_of(recipe: Recipe) -> Cell:
@@ -196,12 +207,15 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             expected="a tokenizer with a mask token, as those of BERT, RoBERTa and ModernBERT have",
             remedy="use another backbone, or give this one a tokenizer of your own with [backbone.tokenizer]",
         )  # fmt: skip
+    if hasattr(task, "why_not") and (reason := task.why_not(family.dimensions(config, needs)[1])):
+        raise UnsupportedError(reason, where=f"[task] {cell.task} on {options.name}", remedy="change [task]")
     method: Any = METHODS.get(cell.method)(recipe.method)
     reason = (
         missing_here(cell, checkpoint.name, config)
         or method.why_not(*family.dimensions(config, needs))
         or too_long(method, family.positions(config))
         or nothing_to_unfreeze(recipe.training, method, family.dimensions(config, needs)[0])
+        or nothing_moves(cell, method)
         or method.no_place(partial(family.outline, config, needs))
     )
     if reason:
@@ -253,6 +267,16 @@ def nothing_to_unfreeze(training: TrainingOptions, method: Any, layers: int) -> 
         f'training.unfreeze = "gradual" adds one whole layer after another, and {method.options.name} as asked for '
         f"moves {method.whole_layers(layers)} of them whole; use method full, or frozen with trainable_layers of 2 or "
         'more, or leave training.unfreeze at "all"'
+    )
+
+
+def nothing_moves(cell: Cell, method: Any) -> str:
+    """Why there would be steps in which nothing moves; empty where something does."""
+    if not (method.still and hasattr(HEADS.get(cell.head), "gives")):
+        return ""
+    return (
+        f"method {cell.method} as asked for moves nothing but the head, and head {cell.head} has nothing to move; use "
+        "method none, which answers untrained, or a method that moves something of the backbone"
     )
 
 
@@ -328,12 +352,17 @@ class Model(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        return next(self.head.parameters()).device
+        return next(self.parameters()).device
 
     @property
     def solvable(self) -> bool:
         """Whether the head can be solved on fixed features: whether it has `fit`."""
         return hasattr(self.head, "fit")
+
+    @property
+    def coupled(self) -> bool:
+        """Whether the loss of a row depends on the other rows of its batch."""
+        return not (self.objective.per_row and getattr(self.task, "per_row", True))
 
     @property
     def describable(self) -> bool:

@@ -28,6 +28,7 @@ from attune.model.assemble import AXES, Model, assemble, cell_of, packages
 from attune.model.manifest import BackboneReference, Manifest
 from attune.model.rows import checked
 from attune.tasks.common.labelled import Labels
+from attune.tasks.common.retrieval import shortened
 
 CONFIG_FILES = (
     "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
@@ -82,18 +83,20 @@ class Bundle:
         """
         return self.model.predict(checked(rows, self.model.task.form))
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, texts: Sequence[str], *, size: int = 0) -> NDArray[np.float32]:
         """Vectors of texts, for search: their products are cosines.
 
         Args:
             texts: N texts; what is too long loses its end.
+            size: Numbers of a vector, where the bundle was tuned for several sizes; 0: as many as it answers with.
 
         Returns:
             `(N, D)`, each of length one.
 
         Raises:
             DataError: A text cannot be read; all such are listed.
-            UnsupportedError: The bundle was tuned to read two texts together, and its vectors are of pairs.
+            UnsupportedError: The bundle was tuned to read two texts together, and its vectors are of pairs; or it was
+                not tuned for vectors of that size.
         """
         task = self.model.task
         if task.paired:
@@ -103,7 +106,20 @@ class Bundle:
                 expected='a bundle whose task reads each text on its own, as with task.encoder = "bi"',
                 remedy="tune one",
             )
-        return self.model.embed([row[FIRST] for row in checked(texts, Form())])
+        found = self.model.embed([row[FIRST] for row in checked(texts, Form())])
+        return found if self._size(size) == found.shape[1] else shortened(found, self._size(size))
+
+    def _size(self, size: int) -> int:
+        task, width = self.model.task, self.model.backbone.width
+        known: tuple[int, ...] = getattr(task.options, "sizes", ()) or (width,)
+        if size and size not in known:
+            raise UnsupportedError(
+                f"it was not tuned for vectors of {size} numbers",
+                where=str(self.path),
+                expected=f"a size of {', '.join(map(str, known))}",
+                remedy="leave the size out, or tune a bundle with task.sizes",
+            )
+        return size or (task.size(width) if hasattr(task, "size") else width)
 
     def stream(self, rows: Iterable[str | Mapping[str, Any]]) -> Iterator[Prediction]:
         """Answers any number of rows, a few hundred at a time."""

@@ -76,6 +76,20 @@ def checked(rows: Sequence[str | Mapping[str, Any]], form: Form) -> list[dict[st
     return [as_row(row, form) for row in rows]
 
 
+def told(task: Any, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Rows as they are read to be learned from or judged: a task may have what is right for them read as well.
+
+    Args:
+        task: The task; one with `with_gold` says what such a row is.
+        rows: Rows as they are answered.
+        columns: Their columns, with what is right for them.
+
+    Returns:
+        Rows.
+    """
+    return task.with_gold(rows, columns["gold"]) if hasattr(task, "with_gold") else rows
+
+
 def refuse(faults: Sequence[tuple[str, str] | None], fields: Sequence[str]) -> None:
     """Raises where there are rows that cannot be answered.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +14,6 @@ from torch.nn import functional as F
 
 from attune.core.encoding import Encoding
 from attune.core.form import Form, Gold
-from attune.core.packing import marks_of, with_marks
 from attune.core.recipe import Options
 from attune.core.records import Alternative, Input, Prediction
 from attune.core.texts import FIRST
@@ -24,6 +22,7 @@ from attune.tasks.common.aids import Aids
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.candidates import SHOWN, RankingScores, candidates_of, ranked, right_of
 from attune.tasks.common.labelled import Labels
+from attune.tasks.common.pieces import encoded, parted, stacked
 from attune.tasks.common.scored import confidences, figures, metric_of
 from attune.tasks.heads.score import ScoreHead
 
@@ -112,9 +111,7 @@ class Ranking:
 
     def read(self, backbone: Any, rows: Sequence[Mapping[str, Any]]) -> Encoding:
         """Rows as token ids, ragged; the first token of a row is marked, so that a batch can be parted into rows."""
-        parts = [self.inputs(row) for row in rows]
-        encoding = backbone.encode([item for part in parts for item in part]).grouped([len(part) for part in parts])
-        return replace(encoding, ids=[begun(row) for row in encoding.ids])
+        return encoded(backbone, [self.inputs(row) for row in rows])
 
     def pieces(self) -> int:
         """How many sequences are read of a row, at least."""
@@ -130,11 +127,10 @@ class Ranking:
         Returns:
             `(B, M, D)`; with two encoders `(B, M, 1)`: cosines.
         """
-        starts = torch.nonzero(inputs["marks"][:, 0]).flatten().tolist()
-        parts = [pooled[a:b] for a, b in zip(starts, [*starts[1:], len(pooled)], strict=True)]
+        parts = parted(pooled, inputs)
         if not self.paired:
             parts = [F.cosine_similarity(part[:1], part[1:], dim=-1).unsqueeze(-1) for part in parts]
-        return torch.stack([F.pad(part, (0, 0, 0, self.options.candidates - len(part))) for part in parts])
+        return stacked(parts, self.options.candidates)
 
     def labels(self, golds: Iterable[Any]) -> Labels:
         """How many rows there are to learn from; no names."""
@@ -251,13 +247,6 @@ class Ranking:
             by_scores(candidates, vectors[[place[text] for text in candidates]] @ queries[row])
             for row, candidates in enumerate(asked)
         ]
-
-
-def begun(row: Any) -> Any:
-    """A row's tokens, the first of them marked."""
-    marks = marks_of(row).copy()
-    marks[0] = 1
-    return with_marks(row, marks)
 
 
 def by_scores(candidates: Sequence[str], scores: Any) -> Prediction:

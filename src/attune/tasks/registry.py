@@ -6,6 +6,7 @@ TASKS = Registry(
     "task",
     {
         "classification": "attune.tasks.classification:Classification",
+        "embedding": "attune.tasks.embedding:Embedding",
         "masked_lm": "attune.tasks.masked_lm:MaskedLM",
         "pair": "attune.tasks.pair:Pair",
         "question_answering": "attune.tasks.question_answering:QuestionAnswering",

@@ -16,6 +16,7 @@ from attune.core.packing import IGNORED, by_piece
 from attune.core.texts import rows_of
 from attune.errors import DataError
 from attune.model.assemble import Model
+from attune.model.rows import told
 
 CHUNK = 2048
 MOST_LOST = 0.001
@@ -151,7 +152,7 @@ def examples(model: Model, rows: Sequence[Mapping[str, Any]], batch: Mapping[str
         encoding = model.task.blocks(model.backbone, rows)
         return encoding, torch.zeros(len(encoding.ids), dtype=torch.int64)
     golds = batch["gold" if form.gold else "labels" if form.several else "label"]
-    return model.task.examples(rows, golds, model.encode(rows), model.labels)
+    return model.task.examples(rows, golds, model.encode(told(model.task, rows, batch)), model.labels)
 
 
 def prepare(model: Model, rows: Encoded) -> None:
@@ -212,15 +213,15 @@ def refuse_lost(rows: Encoded, where: str, how: tuple[str, str] = SPANS) -> str:
     Raises:
         DataError: More than 0.1 % are lost.
     """
-    told = f"{rows.lost} of {rows.golds} {how[0]}"
+    said = f"{rows.lost} of {rows.golds} {how[0]}"
     if rows.lost > MOST_LOST * rows.golds:
         raise DataError(
-            told,
+            said,
             where=where,
             expected=f"at most {MOST_LOST:.1%}",
             remedy=how[1],
         )
-    return f"{where}: {told}" if rows.lost else ""
+    return f"{where}: {said}" if rows.lost else ""
 
 
 def epoch_order(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:

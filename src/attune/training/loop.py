@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from attune.errors import AttuneError, InterruptedRunError
 from attune.model.assemble import Model
 from attune.training import checkpoint
 from attune.training.checkpoint import State
+from attune.training.coupled import Batch, backward
 from attune.training.encoded import Encoded, epoch_order, learned_from
 from attune.training.events import Events
 from attune.training.optimiser import build, factor, moving, set_rates
@@ -138,14 +140,11 @@ class Loop:
             self.place.events.write("unfrozen", step=state.step, lowest=lowest, layers=self.unfreezing.top)
         total = weight = 0.0
         with self.unfreezing.at(state.step):
-            for indices in micro_batches:
-                ids, targets = learned_from(self.model, self.rows, indices, (self.options.seed, state.step))
-                inputs, targets = self.model.collate(ids), targets.to(self.model.device)
-                with autocast(self.model.device, self.options.precision):
-                    losses, weights = self.model.objective.loss(self.model, inputs, targets)
-                losses.sum().backward()
-                total += float(losses.detach().sum())
-                weight += float(weights.sum())
+            for together in [micro_batches] if self.model.coupled else [[indices] for indices in micro_batches]:
+                batches = [self._batch(indices, state.step) for indices in together]
+                found = backward(self.model, batches, self._precise)
+                total += found[0]
+                weight += found[1]
         if not math.isfinite(total):
             raise AttuneError(
                 f"the loss is {total} at step {state.step}",
@@ -158,6 +157,13 @@ class Loop:
         state.loss += total
         state.weight += weight
         self.place.events.write("step", step=state.step, loss=total / weight, rate=self.optimiser.param_groups[0]["lr"])
+
+    def _batch(self, indices: Any, step: int) -> Batch:
+        ids, targets = learned_from(self.model, self.rows, indices, (self.options.seed, step))
+        return self.model.collate(ids), targets.to(self.model.device)
+
+    def _precise(self) -> AbstractContextManager[Any]:
+        return autocast(self.model.device, self.options.precision)
 
     def _apply(self, weight: float, step: int) -> None:
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]

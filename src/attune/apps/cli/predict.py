@@ -87,10 +87,17 @@ def say_json(record: dict[str, Any]) -> None:
     say(json.dumps(record, ensure_ascii=False))
 
 
+def listed(answer: list[Any]) -> str:
+    """Several labels, or the first numbers of a vector."""
+    if answer and isinstance(answer[0], float):
+        return f"{', '.join(f'{value:.3f}' for value in answer[:4])}, … ({len(answer)} numbers)"
+    return ", ".join(answer) or "(none)"
+
+
 def say_plain(record: dict[str, Any]) -> None:
     """Prints one answer for a person."""
     answer = record["answer"]
-    given = (", ".join(answer) or "(none)") if isinstance(answer, list) else str(answer)
+    given = listed(answer) if isinstance(answer, list) else str(answer)
     others = ", ".join(f"{a['label']} {a['confidence']:.0%}" for a in record["alternatives"] if a["label"] != given)
     sure = "" if record["confidence"] is None else f"  {record['confidence']:.0%}"
     say(f"{given}{sure}   {record['text']}")

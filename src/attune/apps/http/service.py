@@ -57,7 +57,7 @@ class Span(BaseModel):
 class Answer(BaseModel):
     """The answer to one row."""
 
-    answer: str | float | list[str]
+    answer: str | float | list[str] | list[float]
     confidence: float | None
     alternatives: list[Alternative]
     notices: list[str]

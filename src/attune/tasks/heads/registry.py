@@ -10,6 +10,7 @@ HEADS = Registry(
         "language": "attune.tasks.heads.language:LanguageHead",
         "linear": "attune.tasks.heads.linear:LinearHead",
         "replaced": "attune.tasks.heads.replaced:ReplacedHead",
+        "vector": "attune.tasks.heads.vector:VectorHead",
     },
     "attune.heads",
 )
