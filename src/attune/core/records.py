@@ -142,6 +142,14 @@ class Scores(ABC):
     headline: ClassVar[tuple[str, ...]]
     """The metrics to show first."""
 
+    def has(self) -> tuple[str, ...]:
+        """The metrics that these rows have: all, unless what some are made of is not known of them."""
+        return self.names
+
+    def leads(self) -> tuple[str, ...]:
+        """The metrics to show first of these rows."""
+        return self.headline
+
     @abstractmethod
     def measure(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Every metric under each weighting.

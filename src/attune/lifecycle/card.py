@@ -48,6 +48,8 @@ def learned(recipe: Recipe, model: Model) -> str:
     """From what the labels are known."""
     if model.method.trains:
         return f"Learned from {sum(model.labels.counts)} labels of `{recipe.data.train}`, seed {recipe.training.seed}."
+    if not hasattr(model.task.options, "shots"):
+        return "Nothing was trained: the backbone answers as it was published."
     shots = model.task.options.shots
     shown = f" and from at most {shots} rows of each in `{recipe.data.train}`, seed {recipe.training.seed}"
     return f"Nothing was trained: labels are known from their texts in recipe.toml{shown if shots else ''}."

@@ -192,7 +192,7 @@ class Run:
         _, higher = model.task.metric(options.metric)
         measure = None
         if held is not None and splits.validation:
-            measure = partial(validation_metrics, model, held, splits.validation)
+            measure = partial(validation_metrics, model, held, splits.validation, options.metric)
         place = Place(self.folder, self.events, self.around.stopping)
         if not model.method.trains:
             self._stay(measure)
@@ -318,8 +318,13 @@ def unseen_labels(unseen: list[str]) -> DataError:
     )
 
 
-def validation_metrics(model: Model, held: Encoded, table: Table) -> dict[str, float]:
-    """The task's metrics and the mean loss on the validation rows, in one pass; no temperature is at work yet."""
+def validation_metrics(model: Model, held: Encoded, table: Table, wanted: str) -> dict[str, float]:
+    """The task's metrics and the mean loss on the validation rows, in one pass; no temperature is at work yet.
+
+    Where texts are generated, which takes long, that is done for a metric that asks for it alone.
+    """
+    if hasattr(model.task, "tell"):
+        return judge.written(model, held, table, wanted)
     outputs = model.outputs(held.rows(range(len(held))))
     total, weight = judge.loss_of(model, held, outputs)
     predictions: list[Prediction] = []
@@ -391,7 +396,7 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
             made = ready(recipe, found[0].checkpoint, root, Path(scratch) / "backbone", texts)
             recipe, found = made.recipe, [Entrant(found[0].name, made.checkpoint)]
             notices = [*notices, *made.notices]
-        usable, unusable = planned(found, recipe, labels, rows)
+        usable, unusable = planned(found, recipe, labels, rows, next(splits.train.batches(1)))
         return {
             "combination": str(cell_of(recipe)),
             **backbones_planned([each for each in found if each.name in usable], unusable, recipe, rows),
@@ -403,7 +408,7 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
 
 
 def planned(
-    found: Sequence[Entrant], recipe: Recipe, labels: Labels, rows: int
+    found: Sequence[Entrant], recipe: Recipe, labels: Labels, rows: int, first: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """What would move on each backbone, and why there is nothing to say of others; both by name."""
     usable: dict[str, dict[str, Any]] = {}
@@ -412,7 +417,7 @@ def planned(
         try:
             if entrant.checkpoint:
                 chosen = taking(recipe, entrant.name) if several(recipe) else recipe
-                usable[entrant.name] = moves(entrant.checkpoint, chosen, labels, rows)
+                usable[entrant.name] = moves(entrant.checkpoint, chosen, labels, rows, first)
         except UNUSABLE as error:
             if not several(recipe):
                 raise
@@ -435,8 +440,10 @@ def backbones_planned(
     return {"backbone": told, "candidates": known, **({"not usable": dict(unusable)} if unusable else {})}
 
 
-def moves(checkpoint: Checkpoint, recipe: Recipe, labels: Labels, rows: int) -> dict[str, Any]:
-    """Steps, rates and parameters of a run on one backbone."""
+def moves(
+    checkpoint: Checkpoint, recipe: Recipe, labels: Labels, rows: int, first: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Steps, rates and parameters of a run on one backbone; of a text that is written, what is learned of a row."""
     model = assemble(recipe, checkpoint, labels)
     options = recipe.training
     still = not model.method.trains or (options.start == "probe" and resolve.solved(model))
@@ -449,7 +456,14 @@ def moves(checkpoint: Checkpoint, recipe: Recipe, labels: Labels, rows: int) -> 
         "head learning rate": rates["head_learning_rate"],
         "moved parameters": facts["moved_parameters"],
         "parameters": facts["parameters"],
+        **(example(model, first) if hasattr(model.task, "shown") else {}),
     }
+
+
+def example(model: Model, first: Mapping[str, Any]) -> dict[str, str]:
+    """The first training row as the backbone reads it, with what is learned of it marked."""
+    (row,) = rows_of(first, model.task.form.fields)
+    return {"first row, ⟦what is learned⟧": model.task.shown(row, first["gold"][0])}
 
 
 def together(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -36,6 +36,12 @@ from attune.tasks.registry import TASKS
 AXES: Axes = {"backbone": BACKBONES, "task": TASKS, "method": METHODS, "objective": OBJECTIVES}
 ROWS_A_BATCH = 32
 TOKENS_A_BATCH = 8192
+FROM = {
+    "pooled": "one vector a row",
+    "tokens": "each token",
+    "generate": "the text that follows",
+}
+"""What a head answers from, in words."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def why_not(cell: Cell) -> str:
             return f"{kind} needs {', '.join(missing)}, which the {cell.family} family does not provide; {nearest}"
     if features not in HEADS.get(cell.head).over:
         able = [name for name in HEADS.names() if features in HEADS.get(name).over]
-        what = "one vector a row" if features == "pooled" else "each token"
+        what = FROM.get(features, f"each token with {features}")
         return (
             f"head {cell.head} does not answer from {what}, as task {cell.task} does; heads that do: {', '.join(able)}"
         )
@@ -100,7 +106,7 @@ def why_not(cell: Cell) -> str:
             f"task that tags: {', '.join(able)}"
         )
     if HEADS.get(cell.head).trains and not METHODS.get(cell.method).trains:
-        able = [name for name in HEADS.names() if not HEADS.get(name).trains]
+        able = [name for name in HEADS.names() if not HEADS.get(name).trains and features in HEADS.get(name).over]
         return (
             f"head {cell.head} cannot answer before it is trained, and method {cell.method} trains nothing; use "
             f"method frozen with trainable_layers = 0 (the linear probe), or a head that answers untrained: "
@@ -182,6 +188,8 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
     family: Any = BACKBONES.get(cell.family)
     needs = needed(cell)
     config = config_of(checkpoint, family, options)
+    if hasattr(task, "check_room"):
+        task.check_room(family, config)
     method: Any = METHODS.get(cell.method)(recipe.method)
     reason = (
         missing_here(cell, checkpoint.name, config)
@@ -314,7 +322,7 @@ class Model(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        return next(self.head.parameters()).device
+        return next(self.parameters()).device
 
     @property
     def solvable(self) -> bool:
@@ -341,12 +349,22 @@ class Model(nn.Module):
         return self.head(self.read(inputs))
 
     def read(self, inputs: dict[str, Tensor]) -> Tensor:
-        """What the head sees of a collated batch: one vector a row `(B, W)`, or one a token `(P, T, W)`."""
-        found = self.backbone(inputs) if reads_of(self.task) == "pooled" else self.backbone.tokens(inputs)
-        return self.task.join(found, inputs)
+        """What the head sees of a collated batch: one vector a row `(B, W)`, or one a token `(P, T, W)`.
+
+        Where texts are generated, of each row that is learned what may stand at each place, `(B, T, V)`.
+        """
+        kind = reads_of(self.task)
+        read = self.backbone if kind == "pooled" else self.backbone.tokens if kind == "tokens" else self.backbone.logits
+        return self.task.join(read(inputs), inputs)
 
     def loss(self, inputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Total `(B,)` and weight `(B,)` of a collated batch; a head that scores whole sequences has its own loss."""
+        """Total `(B,)` and weight `(B,)` of a collated batch; a head that scores whole sequences has its own loss.
+
+        A head with `score` has its own as well, and computes no logits of what is not asked for.
+        """
+        if hasattr(self.head, "score"):
+            head: Any = self.head
+            return head.score(self.read(inputs), targets)
         return self.weigh(self(inputs).float(), targets)
 
     def weigh(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -372,11 +390,16 @@ class Model(nn.Module):
     @torch.inference_mode()
     def logits(self, ids: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
         """Logits `(N, K)` in the order given, or of all their tokens `(T, K)`, whatever the batches."""
-        return rows_of_all(self.outputs(ids), self.task.features)
+        return rows_of_all(self._batched(ids, self), self.task.features)
 
     @torch.inference_mode()
-    def outputs(self, ids: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
-        """What the head says of each row, `(K,)` or `(T, K)`, in the order given, whatever the batches."""
+    def outputs(self, ids: Sequence[NDArray[np.int64]]) -> list[Any]:
+        """What the head says of each row, `(K,)` or `(T, K)`, in the order given, whatever the batches.
+
+        A task with `tell` asks the backbone itself: for a text, not for numbers.
+        """
+        if hasattr(self.task, "tell"):
+            return self.task.tell(self.backbone, ids)
         return self._batched(ids, self)
 
     def _batched(
@@ -417,9 +440,7 @@ class Model(nn.Module):
         encoding = self.encode(rows)
         return self.decode(rows, encoding, self.outputs(encoding.ids))
 
-    def decode(
-        self, rows: Sequence[Mapping[str, Any]], encoding: Encoding, outputs: Sequence[NDArray[np.float32]]
-    ) -> list[Prediction]:
+    def decode(self, rows: Sequence[Mapping[str, Any]], encoding: Encoding, outputs: Sequence[Any]) -> list[Prediction]:
         """Answers rows that were read and put through the head."""
         notices = self.notices(encoding)
         asked = Asked(rows, encoding, outputs, self.labels, self.head, self.temperature, notices)
@@ -446,8 +467,13 @@ def reads_of(task: Any) -> str:
 
 
 def unpadded(values: NDArray[np.float32], rows: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
-    """Values of padded pieces `(P, T, W)`: for each row of the tokens of its pieces `(T1 + T2 + …, W)`."""
+    """Values of padded pieces `(P, T, W)`: for each row of the tokens of its pieces `(T1 + T2 + …, W)`.
+
+    Where there is one a row, they are of its last piece: of what a decoder wrote.
+    """
     lengths = [[len(piece) for piece in pieces_of(row)] for row in rows]
+    if len(values) == len(rows):
+        lengths = [row[-1:] for row in lengths]
     piece = iter(values)
     return [np.concatenate([next(piece)[:length] for length in row]) for row in lengths]
 
@@ -495,6 +521,7 @@ def assemble(
     torch.manual_seed(recipe.training.seed)
     method.apply(backbone)
     task = TASKS.get(cell.task)(recipe.task)
+    task = task.on(backbone) if hasattr(task, "on") else task
     head = task.head(backbone.width, labels, dropout)
     model = Model(backbone, head, task, method, OBJECTIVES.get(cell.objective)(), labels)
     model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))

@@ -6,6 +6,7 @@ TASKS = Registry(
     "task",
     {
         "classification": "attune.tasks.classification:Classification",
+        "generation": "attune.tasks.generation:Generation",
         "pair": "attune.tasks.pair:Pair",
         "question_answering": "attune.tasks.question_answering:QuestionAnswering",
         "ranking": "attune.tasks.ranking:Ranking",

@@ -8,6 +8,7 @@ HEADS = Registry(
         "crf": "attune.tasks.heads.crf:CrfHead",
         "descriptions": "attune.tasks.heads.descriptions:DescriptionsHead",
         "linear": "attune.tasks.heads.linear:LinearHead",
+        "own": "attune.tasks.heads.own:OwnHead",
     },
     "attune.heads",
 )
