@@ -639,11 +639,16 @@ def loss_falls(variant: Variant, root: Path, scratch: Path) -> None:
     run(on, scratch / "run")
     after = mean_loss(on)
     assert after < 0.95 * loss, f"loss went from {loss:.4f} to {after:.4f}"
-    changed = {name for name, value in snapshot(on.model).items() if value != before[name]}
+    own = dict(on.model.named_parameters())
+    known = {id(value): name for name, value in own.items()}
+    everything = on.model.state_dict(keep_vars=True)  # tied parameters are there by each of their names
+    changed = {
+        known.get(id(everything[name]), name) for name, value in snapshot(on.model).items() if value != before[name]
+    }
     declared = {f"head.{name}" for name, _ in on.model.head.named_parameters()}
     names = [name for name, _ in on.model.backbone.network.named_parameters()]
     declared |= {f"backbone.network.{name}" for name in names if should_move(variant, on.model, name)}
-    marked = {name for name, value in on.model.named_parameters() if value.requires_grad}
+    marked = {name for name, value in own.items() if value.requires_grad}
     assert marked == declared, f"marked otherwise than the method says: {sorted(marked ^ declared)[:8]}"
     assert not changed - declared, f"moved undeclared: {sorted(changed - declared)[:8]}"
     still = {name for name in declared - changed if not taken_by_the_budget(variant, on.model, name)}

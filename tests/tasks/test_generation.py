@@ -12,6 +12,7 @@ from attune.apps.http.service import service
 from attune.core.conversation import as_text, asked, given, messages_of
 from attune.core.packing import IGNORED, ids_of, pieces_of
 from attune.core.recipe import parse
+from attune.core.records import Prediction
 from attune.errors import DataError, RecipeError, UnsupportedError
 from attune.lifecycle.evaluate import evaluate_bundles
 from attune.lifecycle.train import plan, train
@@ -168,9 +169,12 @@ def test_a_long_conversation_loses_its_first_turns_and_says_so(root, tmp_path):
     assert encoding.truncated.tolist() == [True] and len(encoding.ids[0]) <= 64 - 12
     text = on.model.backbone.tokenizer.decode(encoding.ids[0].tolist())
     assert text.startswith("system [UNK] help me") and "please cancel" in text
-    assert on.model.predict([{"text": as_text(long)}])[0].notices[0].startswith("only the last turns")
-    with pytest.raises(DataError, match="a last message of the user that is"):
-        on.model.encode([{"text": " ".join(WORDS * 6)}])
+    assert on.model.predict([{"text": as_text(long)}])[0].notices[0].startswith("only the end of the")
+    (ids,) = on.model.encode([{"text": " ".join([*WORDS * 6, "thanks"])}]).ids
+    text = on.model.backbone.tokenizer.decode(ids.tolist())
+    assert text.startswith("user") and "size thanks assistant" in text and len(ids) <= 64 - 12
+    with pytest.raises(DataError, match="tokens long without its last message"):
+        on.model.encode([{"text": as_text([{**TALK[0], "content": " ".join(WORDS * 6)}, TALK[1]])}])
 
 
 def test_a_template_without_the_assistant_role_is_refused(root, tmp_path):
@@ -351,5 +355,5 @@ def test_slots_may_come_as_a_mapping_and_are_learned(tmp_path):
     gold = task.right("The Eagle is French.", row)
     labels = task.labels([gold])
     assert labels.names == ("food[French]", "name[The Eagle]")
-    found = task.judged("x", [type("P", (), {"answer": "The Eagle."})()], [gold], labels)
+    found = task.judged("x", [Prediction("The Eagle.")], [gold], labels)
     assert found.measure(np.ones((1, 1)))["slot_error_rate"][0] == 0.5

@@ -127,9 +127,7 @@ class Generation:
     @property
     def cut(self) -> str:
         """What a person is told of a row that was too long."""
-        what = (
-            "the last turns of the conversation" if self.options.preset == "dialogue" else "the first part of the text"
-        )
+        what = "the end of the conversation" if self.options.preset == "dialogue" else "the first part of the text"
         return f"only {what} was read: there is room for {{limit}} tokens"
 
     @property

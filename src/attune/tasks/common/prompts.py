@@ -120,25 +120,38 @@ class Prompts:
         )
 
     def kept(self, messages: Sequence[Message]) -> tuple[list[Message], bool]:
-        """The last messages that there is room for, with the system's; and whether earlier ones were left out.
+        """The last messages that there is room for, with the system's; and whether something was left out.
+
+        Where the last message alone is too long, its end is kept.
 
         Raises:
-            DataError: The last message alone is longer.
+            DataError: There is no room even for what stands around it.
         """
         lead, turns = (list(messages[:1]), list(messages[1:])) if messages[0]["role"] == "system" else ([], [*messages])
-        length = 0
         for first in range(0, len(turns), 2):
             kept = [*lead, *turns[first:]]
-            length = len(self.backbone.prompt(kept, answer=True).ids)
-            if length <= self.room:
+            if self.length(kept) <= self.room:
                 return kept, first > 0
+        last = turns[-1]
+        around = self.length([*lead, {**last, "content": "."}])
+        places = self.backbone.tokenizer(last["content"], add_special_tokens=False, return_offsets_mapping=True)
+        starts = [start for start, _ in places["offset_mapping"]]
+        for spare in range(4):  # a text may be tokenised otherwise behind other text
+            left = self.room - around - spare
+            kept = [*lead, {**last, "content": last["content"][starts[-left] :]}] if left > 0 else []
+            if kept and self.length(kept) <= self.room:
+                return kept, True
         raise DataError(
-            f"a last message of the user that is {length} tokens long with what stands around it",
+            f"a conversation that is {around} tokens long without its last message",
             where="messages",
-            expected=f"at most {self.room} tokens: the backbone has {self.backbone.limit} positions, and "
+            expected=f"fewer than {self.room} tokens: the backbone has {self.backbone.limit} positions, and "
             f"{self.longest} are kept for the answer",
-            remedy="shorten the message, lower task.max_target, or use a backbone with more positions",
+            remedy="shorten the system message, lower task.max_target, or use a backbone with more positions",
         )
+
+    def length(self, messages: Sequence[Message]) -> int:
+        """Tokens of a conversation up to where the assistant's turn begins."""
+        return len(self.backbone.prompt(messages, answer=True).ids)
 
     def example(self, row: Mapping[str, Any], prompt: Ids, target: str) -> Example:
         """One row with what is to be written."""
