@@ -24,14 +24,14 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One label with its probability."""
+    """One label with its probability; or another text, of which none is known."""
 
     label: str
-    confidence: float
+    confidence: float | None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, the probability to six digits."""
-        return {"label": self.label, "confidence": round(self.confidence, 6)}
+        return {"label": self.label, "confidence": None if self.confidence is None else round(self.confidence, 6)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,8 @@ def card(recipe: Recipe, model: Model, evaluation: Evaluation | None, kind: str,
 def learned(recipe: Recipe, model: Model) -> str:
     """From what the labels are known."""
     if model.method.trains:
-        return f"Learned from {sum(model.labels.counts)} labels of `{recipe.data.train}`, seed {recipe.training.seed}."
+        count = f"{sum(model.labels.counts)} labels of " if sum(model.labels.counts) else ""
+        return f"Learned from {count}`{recipe.data.train}`, seed {recipe.training.seed}."
     if not hasattr(model.task.options, "shots"):
         return "Nothing was trained: the backbone answers as it was published."
     shots = model.task.options.shots

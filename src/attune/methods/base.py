@@ -146,6 +146,11 @@ class Method(ABC):
         del outline
         return ""
 
+    @property
+    def moves_head_only(self) -> bool:
+        """Whether nothing of the backbone moves, though the method trains."""
+        return False
+
     def whole_layers(self, layers: int) -> int:
         """How many of that many layers move whole, from the top; 0 where no more than a part of each moves."""
         del layers

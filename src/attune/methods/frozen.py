@@ -36,6 +36,11 @@ class Frozen(Method):
             )
         return ""
 
+    @property
+    def moves_head_only(self) -> bool:
+        """Whether no layer moves: the probe."""
+        return self.options.trainable_layers == 0
+
     def whole_layers(self, layers: int) -> int:
         """The top ones."""
         return min(self.options.trainable_layers, layers)

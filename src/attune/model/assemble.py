@@ -195,6 +195,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         missing_here(cell, checkpoint.name, config)
         or method.why_not(*family.dimensions(config, needs))
         or too_long(method, family.positions(config))
+        or nothing_moves(cell, method)
         or nothing_to_unfreeze(recipe.training, method, family.dimensions(config, needs)[0])
         or method.no_place(partial(family.outline, config, needs))
     )
@@ -236,6 +237,16 @@ def too_long(method: Any, there: int) -> str:
     return (
         f"{method.options.name} with tokens = {taken} takes {taken} of the {there} positions that the backbone reads, "
         f"and at least {FEWEST} must be left for text; use at most {there - FEWEST} tokens"
+    )
+
+
+def nothing_moves(cell: Cell, method: Any) -> str:
+    """Why there is nothing to train: a method that moves the head alone, and a head that has no parameters."""
+    if not (method.moves_head_only and getattr(HEADS.get(cell.head), "empty", False)):
+        return ""
+    return (
+        f"method {cell.method} as asked for moves nothing but the head, and head {cell.head} has no parameters; use "
+        "trainable_layers of 1 or more, another method, or none to take the backbone as it is"
     )
 
 

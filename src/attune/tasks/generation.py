@@ -16,7 +16,7 @@ from attune.core.decoding import Told
 from attune.core.encoding import Encoding
 from attune.core.form import Form, Gold
 from attune.core.recipe import Options
-from attune.core.records import Input, Prediction
+from attune.core.records import Alternative, Input, Prediction
 from attune.core.texts import FIRST
 from attune.errors import DataError
 from attune.tasks.common import slots
@@ -257,7 +257,8 @@ class Generation:
         texts = [self.said(ids) for ids in told.texts]
         lacking = [phrase for phrase in self.options.decoding.required if phrase not in texts[0]]
         notes = [f"does not say {phrase!r}: the text would have been too long" for phrase in lacking]
-        return Prediction(texts[0], notices=(*notices, *notes), probabilities=told.first, margin=told.margin)
+        others = tuple(Alternative(text, None) for text in dict.fromkeys(texts[1:]) if text != texts[0])
+        return Prediction(texts[0], None, others, (*notices, *notes), probabilities=told.first, margin=told.margin)
 
     def said(self, ids: NDArray[np.int64]) -> str:
         """Token ids as a text."""

@@ -22,6 +22,8 @@ class OwnHead(nn.Module):
     over: ClassVar[frozenset[str]] = frozenset({"generate"})
     trains: ClassVar[bool] = False
     unit: ClassVar[bool] = False
+    empty: ClassVar[bool] = True
+    """Whether it has no parameters of its own."""
     summary: ClassVar[str] = "the backbone's own language head, which goes on with a text"
 
     def __init__(self, smoothing: float = 0.0) -> None:
