@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,11 @@ import numpy as np
 from jinja2 import TemplateError
 from numpy.typing import NDArray
 
+from attune.core.conversation import Message, disorder
 from attune.errors import DataError
 
-ROLES = ("system", "user", "assistant")
 MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
 """How a template says itself what the assistant says."""
-Message = Mapping[str, str]
 Span = tuple[int, int]
 
 
@@ -75,22 +74,9 @@ def marked(tokenizer: Any, messages: Sequence[Message], *, answer: bool) -> Chat
 
 def in_order(messages: Sequence[Message], *, answer: bool) -> None:
     """Refuses a conversation that is none: a system message may come first, then user and assistant take turns."""
-    for index, message in enumerate(messages):
-        role, content = message.get("role"), message.get("content")
-        if role not in ROLES:
-            raise wrong(f"role is {role!r}", index, f"one of {', '.join(ROLES)}")
-        if not isinstance(content, str) or not content.strip():
-            raise wrong(f"the {role} says {content!r}", index, "a text that is not empty")
-    turns = [message["role"] for message in messages]
-    lead = 1 if turns[:1] == ["system"] else 0
-    for index, role in enumerate(turns[lead:], lead):
-        due = ROLES[1 + (index - lead) % 2]
-        if role != due:
-            raise wrong(f"the {role} speaks, and it is the turn of the {due}", index, "turns of user and assistant")
-    if not turns[lead:]:
-        raise wrong("nobody says anything", max(len(turns) - 1, 0), "a message of the user")
-    if answer and turns[-1] != "user":
-        raise wrong("the last word is not the user's", len(turns) - 1, "a message of the user to answer")
+    if flaw := disorder(messages, answer=answer):
+        index, found, expected = flaw
+        raise wrong(found, index, expected)
 
 
 def wrong(found: str, index: int, expected: str) -> DataError:
@@ -137,10 +123,8 @@ def written(tokenizer: Any, messages: Sequence[Message], *, answer: bool) -> str
     """A conversation as text."""
     if not getattr(tokenizer, "chat_template", None):
         end = tokenizer.eos_token or ""
-        turns = [
-            f"{turn['role']}: {turn['content']}{end if turn['role'] == 'assistant' else ''}\n" for turn in messages
-        ]
-        return "".join(turns) + ("assistant: " if answer else "")
+        turns = [f"{turn['role']}: {turn['content']}{end if turn['role'] == 'assistant' else ''}" for turn in messages]
+        return "\n".join([*turns, *(["assistant:"] if answer else [])])
     try:
         plain = [dict(turn) for turn in messages]
         return tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=answer)

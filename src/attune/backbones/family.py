@@ -23,6 +23,7 @@ from attune.backbones import networks
 from attune.backbones.candidates import Candidates
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.networks import SAFE, Outline, Stack
+from attune.core.decoding import Decoding, Told
 from attune.core.encoding import Encoding
 from attune.core.packing import ids_of, marks_of, pieces_of, types_of, with_types
 from attune.core.records import Input
@@ -73,6 +74,10 @@ class Family(nn.Module, ABC):
     """Whether a token sees only itself and the tokens before it."""
     slow: ClassVar[bool] = False
     """Whether a tokenizer that is not a fast one will do."""
+    exchanges: ClassVar[bool] = False
+    """Whether a network can be given another vocabulary."""
+    ends: ClassVar[tuple[str, str]] = ("{cls} $A {sep}", "{cls} $A {sep} $B:1 {sep}:1")
+    """What a tokenizer of one's own makes of one text and of two."""
     whole: ClassVar[bool] = True
     """Whether what gives features is a network that transformers' AutoModel makes of a folder, and no part of one."""
 
@@ -155,6 +160,19 @@ class Family(nn.Module, ABC):
             )
 
     @classmethod
+    def besides(cls, size: Any) -> dict[str, Any]:
+        """What a config of a network from scratch says besides what all configs say.
+
+        Args:
+            size: How large.
+
+        Returns:
+            Values by the config's own names.
+        """
+        del size
+        return {}
+
+    @classmethod
     def reading(cls, config: Any) -> Any:
         """The config of what reads a text; a part of a checkpoint's config where that is made of several."""
         return config
@@ -209,6 +227,12 @@ class Family(nn.Module, ABC):
         return networks.positions(cls.reading(config))
 
     @classmethod
+    def written_positions(cls, config: Any) -> int | None:
+        """The positions a network has for tokens that it writes; nothing where they have no end, or it writes none."""
+        del config
+        return None
+
+    @classmethod
     def lacks(cls, config: Any, needs: frozenset[str] = NOTHING) -> frozenset[str]:
         """What the family provides and a network of this config does not, told from its class without weights.
 
@@ -236,6 +260,16 @@ class Family(nn.Module, ABC):
     @abstractmethod
     def automatic(self) -> Any:
         """The one of transformers' auto classes that makes the network."""
+
+    def tell(self, rows: Sequence[NDArray[np.int64]], how: Decoding, *, at_once: int = 16) -> list[Told]:
+        """Generates texts of rows; a family that cannot does not provide `generate`."""
+        raise NotImplementedError(f"{self.kind} generates nothing")
+
+    def generate(
+        self, rows: Sequence[NDArray[np.int64]], how: Decoding, *, at_once: int = 16
+    ) -> list[list[NDArray[np.int64]]]:
+        """The texts alone of what `tell` tells, best first, each as token ids."""
+        return [told.texts for told in self.tell(rows, how, at_once=at_once)]
 
     @property
     def reader(self) -> Any:

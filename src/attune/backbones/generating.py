@@ -22,11 +22,13 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from attune.core.decoding import Decoding
+from attune.backbones.required import Required, forms
+from attune.core.decoding import Decoding, Ids, Told
 from attune.core.packing import ids_of
 from attune.errors import DataError
 
-Ids = NDArray[np.int64]
+FIRST = 8
+"""Probabilities of the first token that are told."""
 
 
 class Speaker(Protocol):
@@ -70,13 +72,35 @@ class Drawn(LogitsProcessor):
         return scores - noise.log().to(scores.device)
 
 
+class Witnessed(LogitsProcessor):
+    """Changes nothing, and remembers how sure each step was; the last of all processors.
+
+    Attributes:
+        first: `(S, K)` the largest probabilities of the first step, of each sequence.
+        gaps: A step an entry, `(S,)`: the largest probability less the second largest.
+    """
+
+    def __init__(self) -> None:
+        self.first: NDArray[np.float32] | None = None
+        self.gaps: list[NDArray[np.float32]] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """The scores `(S, V)` as they are."""
+        del input_ids
+        best = scores.float().softmax(-1).topk(min(FIRST, scores.shape[1])).values.cpu().numpy()
+        if self.first is None:
+            self.first = best
+        self.gaps.append(best[:, 0] - best[:, 1])
+        return scores
+
+
 def whole(network: Any) -> Any:
     """The network below what peft wrapped around it."""
     return network.get_base_model() if hasattr(network, "get_base_model") else network
 
 
 @torch.inference_mode()
-def generate(speaker: Speaker, rows: Sequence[Ids], how: Decoding, *, at_once: int) -> list[list[Ids]]:
+def generate(speaker: Speaker, rows: Sequence[Ids], how: Decoding, *, at_once: int) -> list[Told]:
     """Generates texts from rows.
 
     Args:
@@ -86,9 +110,9 @@ def generate(speaker: Speaker, rows: Sequence[Ids], how: Decoding, *, at_once: i
         at_once: Sequences in one batch.
 
     Returns:
-        Candidates of each row, in the order of the rows.
+        What was generated of each row, in the order of the rows.
     """
-    found: list[list[Ids]] = [[] for _ in rows]
+    found: list[list[Told]] = [[] for _ in rows]
     times = how.candidates if how.sample else 1
     asked = [(index, number) for index in range(len(rows)) for number in range(times)]
     training = speaker.network.training
@@ -98,10 +122,16 @@ def generate(speaker: Speaker, rows: Sequence[Ids], how: Decoding, *, at_once: i
     for batch in by_length(asked, rows, at_once, even=even):
         seeds = [seed_of(rows[index], how.seed, number) for index, number in batch]
         told = one_batch(speaker, [ids_of(rows[index]) for index, _ in batch], how, seeds)
-        for (index, _), texts in zip(batch, told, strict=True):
-            found[index].extend(texts)
+        for (index, _), one in zip(batch, told, strict=True):
+            found[index].append(one)
     speaker.network.train(training)
-    return found
+    return [together(parts) for parts in found]
+
+
+def together(parts: Sequence[Told]) -> Told:
+    """Candidates of one row that were drawn apart, as one."""
+    texts = [text for part in parts for text in part.texts]
+    return Told(texts, parts[0].first, min(part.margin for part in parts))
 
 
 def fit(rows: Sequence[Ids], room: int, how: Decoding) -> None:
@@ -140,7 +170,7 @@ def seed_of(row: Ids, seed: int, number: int) -> int:
     return zlib.crc32(row.tobytes() + f"{seed}/{number}".encode())
 
 
-def one_batch(speaker: Speaker, rows: Sequence[Ids], how: Decoding, seeds: Sequence[int]) -> list[list[Ids]]:
+def one_batch(speaker: Speaker, rows: Sequence[Ids], how: Decoding, seeds: Sequence[int]) -> list[Told]:
     """Generates from one batch; padded on the left where it goes on from the text, else on the right.
 
     The cache of a decoder is one that grows: transformers would make one of as many layers as the encoder has.
@@ -154,23 +184,55 @@ def one_batch(speaker: Speaker, rows: Sequence[Ids], how: Decoding, seeds: Seque
         place = slice(longest - len(row), None) if speaker.onward else slice(len(row))
         ids[index, place], mask[index, place] = row, 1
     device = next(network.parameters()).device
+    witnessed = Witnessed()
+    begun = longest if speaker.onward else 1
     found: Tensor = network.generate(
         input_ids=torch.from_numpy(ids).to(device),
         attention_mask=torch.from_numpy(mask).to(device),
         generation_config=config,
-        logits_processor=draws(how, seeds) if how.sample else LogitsProcessorList(),
+        logits_processor=LogitsProcessorList([*steps(speaker, how, seeds, begun, config), witnessed]),
         **({} if speaker.onward else {"past_key_values": EncoderDecoderCache(DynamicCache(), DynamicCache())}),
     )
-    begun = longest if speaker.onward else 1
     texts = [ended(row, config) for row in found[:, begun:].cpu().numpy().astype(np.int64)]
     each = len(texts) // len(rows)
-    return [texts[at : at + each] for at in range(0, len(texts), each)]
+    parts = [texts[at : at + each] for at in range(0, len(texts), each)]
+    return [told_of(row, part, witnessed, how) for row, part in enumerate(parts)]
+
+
+def told_of(row: int, texts: list[Ids], witnessed: Witnessed, how: Decoding) -> Told:
+    """One row of a batch, with how sure its steps were."""
+    assert witnessed.first is not None
+    sequence = row * how.beams
+    margin = 0.0
+    if how.beams == 1:
+        margin = min(float(gap[sequence]) for gap in witnessed.gaps[: len(texts[0]) + 1])
+    return Told(texts, witnessed.first[sequence], margin)
+
+
+def steps(speaker: Speaker, how: Decoding, seeds: Sequence[int], begun: int, config: Any) -> list[Any]:
+    """What is done to logits besides transformers' own steps; what must be said comes after a draw, which it corrects.
+
+    Args:
+        speaker: The backbone.
+        how: Search or draw, and its bounds.
+        seeds: Of draws, one a sequence.
+        begun: Tokens of a sequence before what is generated.
+        config: With the end tokens.
+    """
+    wanted = [forms(speaker.tokenizer, phrase) for phrase in how.required]
+    must = [Required(wanted, ends_of(config), begun, how.longest)] if wanted else []
+    return [*(draws(how, seeds) if how.sample else []), *must]
+
+
+def ends_of(config: Any) -> list[int]:
+    """The tokens that a text may end with."""
+    ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    return [int(end) for end in ends if end is not None]
 
 
 def ended(row: Ids, config: Any) -> Ids:
     """What was generated before the end token, or before the padding of a text that ended early."""
-    ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
-    stops = np.flatnonzero(np.isin(row, [end for end in ends if end is not None]))
+    stops = np.flatnonzero(np.isin(row, ends_of(config)))
     return row[: stops[0]] if len(stops) else row
 
 
@@ -195,12 +257,11 @@ def settings(speaker: Speaker, how: Decoding) -> Any:
 
 def phrases(tokenizer: Any, forbidden: Sequence[str]) -> list[list[int]]:
     """Token ids of phrases, at the beginning of a text and within one."""
-    both = [form for phrase in forbidden for form in (phrase, f" {phrase}")]
-    found = [tokenizer(form, add_special_tokens=False)["input_ids"] for form in both]
-    return [list(ids) for ids in dict.fromkeys(tuple(ids) for ids in found if ids)]
+    found = [tuple(ids) for phrase in forbidden for ids in forms(tokenizer, phrase)]
+    return [list(ids) for ids in dict.fromkeys(found)]
 
 
-def draws(how: Decoding, seeds: Sequence[int]) -> LogitsProcessorList:
+def draws(how: Decoding, seeds: Sequence[int]) -> list[Any]:
     """What makes the largest logit a draw."""
     steps: list[Any] = []
     if how.temperature != 1:
@@ -209,4 +270,4 @@ def draws(how: Decoding, seeds: Sequence[int]) -> LogitsProcessorList:
         steps.append(TopKLogitsWarper(how.top_k))
     if how.top_p < 1:
         steps.append(TopPLogitsWarper(how.top_p))
-    return LogitsProcessorList([*steps, Drawn(seeds)])
+    return [*steps, Drawn(seeds)]

@@ -21,6 +21,10 @@ FEED_FORWARD = ("intermediate_size", "hidden_dim", "n_inner", "d_ff", "ffn_dim")
 """What configs call the width of the feed-forward layers."""
 
 
+UNNAMED = frozenset({"decoder_start_token_id"})
+"""What some configs must be told and do not name before they are."""
+
+
 class ScratchOptions(Options):
     """The size of a backbone made from nothing."""
 
@@ -82,7 +86,9 @@ def blank(
         inner: size.feed_forward or WIDER * size.width, **numbers, **more,
     }  # fmt: skip
     named: dict[str, str] = getattr(config_class, "attribute_map", {})
-    return config_class(**{named.get(key, key): value for key, value in wanted.items() if hasattr(usual, key)})
+    return config_class(
+        **{named.get(key, key): value for key, value in wanted.items() if hasattr(usual, key) or key in UNNAMED}
+    )
 
 
 def special_numbers(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:

@@ -20,6 +20,8 @@ Texts = Callable[[], Iterable[str]]
 PAD, UNKNOWN, CLS, SEP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 COVERAGE = 0.9995
 """Share of a text's characters that the alphabet holds; the rarest are unknown (SentencePiece's own, for Chinese)."""
+ENDS = ("{cls} $A {sep}", "{cls} $A {sep} $B:1 {sep}:1")
+"""What an encoder reads of one text and of two."""
 INSIDE = "##"
 SEEN_TWICE = 2
 """What occurs once makes no token."""
@@ -90,7 +92,13 @@ class Reading:
 
 
 def train(
-    texts: Texts, options: TokenizerOptions, *, positions: int, padding: int = 0, where: str = "the training rows"
+    texts: Texts,
+    options: TokenizerOptions,
+    *,
+    positions: int,
+    ends: tuple[str, str] = ENDS,
+    padding: int = 0,
+    where: str = "the training rows",
 ) -> Trained:
     """Trains a tokenizer by the `tokenizers` library.
 
@@ -98,6 +106,7 @@ def train(
         texts: What to train on; read a few times.
         options: Kind, size and case.
         positions: Most tokens of a text, special tokens included.
+        ends: What is made of one text `$A` and of two, with `{cls}` and `{sep}` for the tokens of these names.
         padding: The number of the padding token, 0 to 4: some networks count positions from it on.
         where: What to call the texts in errors.
 
@@ -122,7 +131,7 @@ def train(
     reading = Reading(core.normalizer, core.pre_tokenizer, texts, known)
     core.model = MODELS[options.kind](reading, options.vocabulary, special)
     return Trained(
-        tokenizer=finished(core, positions, options.kind),
+        tokenizer=finished(core, positions, options.kind, ends),
         characters=len(counts),
         known=len(known),
         covered=sum(counts[letter] for letter in known) / sum(counts.values()),
@@ -238,12 +247,11 @@ def refuse_narrow(size: int, special: Sequence[str], letters: int, called: str) 
         )
 
 
-def finished(core: Tokenizer, positions: int, kind: str) -> PreTrainedTokenizerFast:
+def finished(core: Tokenizer, positions: int, kind: str, ends: tuple[str, str] = ENDS) -> PreTrainedTokenizerFast:
     """The tokenizer with special tokens, and templates for one text and for two."""
     core.add_special_tokens(list(SPECIAL))
     template = processors.TemplateProcessing(
-        f"{CLS} $A {SEP}",
-        f"{CLS} $A {SEP} $B:1 {SEP}:1",
+        *(end.format(cls=CLS, sep=SEP) for end in ends),
         special_tokens=[(token, core.token_to_id(token)) for token in (CLS, SEP)],
     )
     # a byte-level token has the space before it in it; spans in the caller's text must not

@@ -4,7 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from attune.errors import RecipeError
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a backbone generated for one row.
+
+    Attributes:
+        texts: The candidates as token ids, best first, without what was there and without the end token.
+        first: `(K,)` the largest probabilities of the first token, in falling order: what every later token rests on.
+        margin: The smallest difference of the probabilities of a token that was taken and of the next best one, over
+            all steps and candidates; zero of beam search, where no single step decides.
+    """
+
+    texts: list[Ids]
+    first: NDArray[np.float32]
+    margin: float
 
 
 @dataclass(frozen=True)
@@ -24,6 +45,7 @@ class Decoding:
         no_repeat: No run of so many tokens occurs twice; 0 where any may.
         length: Exponent of the length by which beam search divides a text's score; above 1 favours long texts.
         forbidden: Phrases that are not said.
+        required: Phrases that every text holds: one that would end without them says them first.
         seed: Of draws. A row's draw depends on the seed, its text and the candidate's number, and on no other row.
 
     Raises:
@@ -42,6 +64,7 @@ class Decoding:
     no_repeat: int = 0
     length: float = 1.0
     forbidden: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -37,6 +37,9 @@ class Form:
         several: Whether a row has a list of labels.
         gold: What is right for a row, where that is more than labels.
         tokens: Whether a text may come as a list of its tokens.
+        made: What makes a text of a cell that is more than one, as of messages or of slots; texts stay as they are.
+            Raises ValueError with the reason, a clause.
+        alias: Another name that rows may have for such a cell.
         also: Other fields that are read of a row, each with its check; they come as JSON values or as JSON text.
         labelled: Whether anything is right for a row; not where a task learns from the texts themselves.
         asks: What a text must hold to be a question: takes it, and returns a clause with what it lacks, or nothing.
@@ -47,6 +50,8 @@ class Form:
     several: bool = False
     gold: Gold | None = None
     tokens: bool = False
+    made: Callable[[Any], str] | None = None
+    alias: str = ""
     also: Mapping[str, Read] = field(default_factory=dict[str, Read])
     labelled: bool = True
     asks: Callable[[str], str] | None = None
@@ -57,8 +62,20 @@ class Form:
         return (*self.texts, *self.also)
 
     def joined(self, cells: Mapping[str, Any]) -> dict[str, Any]:
-        """A row's cells, with a text that came as a list of tokens as a text; those are kept as `tokens`."""
-        given = cells.get(FIRST)
+        """A row's cells, with a text that came as a list of tokens as a text; those are kept as `tokens`.
+
+        Args:
+            cells: By field.
+
+        Returns:
+            The cells, the text in its place.
+
+        Raises:
+            ValueError: No text can be made of what stands in its place; says why.
+        """
+        given = cells.get(FIRST, cells.get(self.alias))
+        if self.made and given is not None:
+            return {**cells, FIRST: self.made(given)}
         if (
             not self.tokens
             or not isinstance(given, list)

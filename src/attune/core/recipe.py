@@ -321,7 +321,7 @@ def parse_toml(text: str, axes: Axes, *, where: str) -> Recipe:
 
 
 def override(document: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Applies `section.key=value` strings to a document.
+    """Applies `section.key=value` strings to a document; a key of a table within one is `section.table.key`.
 
     Naming another entry of an axis (`method.name=full`) begins its table anew: the former entry's keys are not its own.
 
@@ -345,7 +345,11 @@ def override(document: Mapping[str, Any], overrides: Iterable[str]) -> dict[str,
             )
         if key == DISCRIMINATOR.get(section) and table.get(key, DEFAULT_ENTRY[section]) != value:
             table = result[section] = {}
-        table[key] = value
+        *inner, last = key.split(".")
+        for name in inner:
+            found = table.get(name)
+            table[name] = table = dict(found) if isinstance(found, Mapping) else {}
+        table[last] = value
     return result
 
 

@@ -24,14 +24,14 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One label with its probability."""
+    """One label with its probability; or another text, of which none is known."""
 
     label: str
-    confidence: float
+    confidence: float | None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, the probability to six digits."""
-        return {"label": self.label, "confidence": round(self.confidence, 6)}
+        return {"label": self.label, "confidence": None if self.confidence is None else round(self.confidence, 6)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +141,14 @@ class Scores(ABC):
     """Every metric."""
     headline: ClassVar[tuple[str, ...]]
     """The metrics to show first."""
+
+    def has(self) -> tuple[str, ...]:
+        """The metrics that these rows have: all, unless what some are made of is not known of them."""
+        return self.names
+
+    def leads(self) -> tuple[str, ...]:
+        """The metrics to show first of these rows."""
+        return self.headline
 
     @abstractmethod
     def measure(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

@@ -236,8 +236,12 @@ def _check(batch: pa.RecordBatch, mapping: Mapping, problems: list[Problem], see
             if role in needing and len(problems) > before:
                 break
             cell = cells[role][index]
-            if role == FIRST and isinstance(cell, list):
-                row |= mapping.form.joined({FIRST: cell})
+            if role == FIRST and (isinstance(cell, list) or mapping.form.made):
+                row |= (
+                    rows.collect(partial(rows.whole, mapping.form, cell), where, mapping.columns[role], problems) or {}
+                )
+                if len(problems) > before:
+                    continue
                 cell = row.get(FIRST, cell)
             given = (cell, row) if role in needing else (cell,)
             value = rows.collect(partial(read, *given), where, mapping.columns[role], problems)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from attune.core.form import Read
+from attune.core.form import Form, Read
+from attune.core.texts import FIRST
 from attune.errors import Problem
 
 LONG = 100_000
@@ -120,6 +121,14 @@ def labels_of(value: Any, separator: str, seen: Seen) -> list[str]:
         value = value.split(separator) if value and separator else [value] if value else []
     items: list[Any] = value if isinstance(value, list) else [value]
     return list(dict.fromkeys(label_of(item, seen) for item in items))
+
+
+def whole(form: Form, cell: Any) -> dict[str, Any]:
+    """A cell that holds a row's first text in another form, as that text; raises BadValueError where it is none."""
+    try:
+        return form.joined({FIRST: cell})
+    except ValueError as error:
+        raise BadValueError(str(error)) from None
 
 
 def value_of(read: Read, value: Any, row: Mapping[str, Any]) -> Any:

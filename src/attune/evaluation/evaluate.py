@@ -91,7 +91,7 @@ def beside(answers: Given, baseline: Given, options: EvaluationOptions) -> Besid
         baseline = replace(baseline, **known)
     headline = headline_of(answers)[0]
     confidence, resamples, seed = options.confidence, options.resamples, options.seed
-    names = names_of(answers)
+    names = [name for name in names_of(answers) if name in names_of(baseline)]
     difference = paired(answers, baseline, [headline], confidence=confidence, resamples=resamples, seed=seed)
     return {
         "name": baseline.name,

@@ -42,12 +42,12 @@ class ScoreResampler:
 
 def names_of(given: Given) -> tuple[str, ...]:
     """Every metric."""
-    return given.names if isinstance(given, Scores) else metrics.names_of(given)
+    return given.has() if isinstance(given, Scores) else metrics.names_of(given)
 
 
 def headline_of(given: Given) -> tuple[str, ...]:
     """The metrics to show first; the first of them is the one that is tested."""
-    return given.headline if isinstance(given, Scores) else metrics.headline_of(metrics.names_of(given))
+    return given.leads() if isinstance(given, Scores) else metrics.headline_of(metrics.names_of(given))
 
 
 def resampler(given: Given, names: Sequence[str]) -> Resampler | ScoreResampler:
@@ -71,7 +71,7 @@ def values(given: Given) -> dict[str, float]:
     if not isinstance(given, Scores):
         return classification_metrics(given)
     found = given.measure(np.ones((1, len(given.gold))))
-    return {name: float(found[name][0]) for name in given.names}
+    return {name: float(found[name][0]) for name in given.has()}
 
 
 def verified(given: Given) -> None:

@@ -44,6 +44,14 @@ TITLES = {
     "masked_accuracy": "Masked accuracy",
     "replaced_f1": "Replaced F1",
     "replaced_accuracy": "Replaced accuracy",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
+    "rouge_l": "ROUGE-L",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "same_text": "Same text",
+    "slot_error_rate": "Slot errors",
+    "perplexity": "Perplexity",
 }
 
 MEANINGS = {
@@ -86,6 +94,14 @@ MEANINGS = {
     "masked_accuracy": "share of hidden tokens told exactly",
     "replaced_f1": "F1 of the tokens that were replaced",
     "replaced_accuracy": "share of all tokens told rightly as replaced or not",
+    "rouge_1": "F1 of the words that answer and reference share, averaged over rows; of Chinese its characters",
+    "rouge_2": "the same of words side by side",
+    "rouge_l": "the same of the longest sequence of words that both have in one order",
+    "bleu": "runs of up to four words that are in a reference too, over all rows at once (sacreBLEU)",
+    "chrf": "F2 of runs of up to six characters shared with a reference, over all rows at once (sacreBLEU)",
+    "same_text": "share of rows whose text is a reference, but for space at the ends of lines",
+    "slot_error_rate": "slots missing, added or said with another value, by the slots asked for; lower is better",
+    "perplexity": "among how many tokens the right text's next one was as good as drawn blindly; lower is better",
 }
 
 BY = {"length": "Length", "script": "Script"}
@@ -100,10 +116,16 @@ BASELINES = {
     "span search": "untuned span search",
     "mean": "the training mean",
     "cosine": "cosines of untuned vectors",
+    "copy": "the text that was read, as it is",
+    "lead": "the first three sentences",
+    "often": "the most frequent text",
+    "nearest": "the text of the nearest training row",
     "often right": "how often a candidate was right before",
 }
 
-PLAIN = ("mcc", "log_loss", "mae_steps", "mean_absolute_error", "root_mean_squared_error", "masked_perplexity")
+PLAIN = (
+    "mcc", "log_loss", "mae_steps", "mean_absolute_error", "root_mean_squared_error", "masked_perplexity", "perplexity",
+)  # fmt: skip
 """Metrics that are not shares, and are not said in per cent."""
 
 SIGNIFICANT = 0.05

@@ -140,7 +140,7 @@ def spoken(model: Model) -> tuple[Any, dict[str, Tensor]]:
 
 
 def texts_read(task: Any, table: Table) -> Iterator[str]:
-    """Every text that a task has the backbone read of some rows, in order.
+    """Every text that a task has the backbone read or write of some rows, in order.
 
     Args:
         task: The task.
@@ -156,6 +156,9 @@ def texts_read(task: Any, table: Table) -> Iterator[str]:
                 yield item.text
                 if item.pair is not None:
                     yield item.pair
+        if hasattr(task, "written"):
+            for gold in batch["gold"]:
+                yield from task.written(gold)
 
 
 @contextlib.contextmanager

@@ -49,7 +49,8 @@ def learned(recipe: Recipe, model: Model) -> str:
     if not model.task.form.labelled:
         return f"Learned from the texts of `{recipe.data.train}`, seed {recipe.training.seed}."
     if model.method.trains:
-        return f"Learned from {sum(model.labels.counts)} labels of `{recipe.data.train}`, seed {recipe.training.seed}."
+        count = f"{sum(model.labels.counts)} labels of " if sum(model.labels.counts) else ""
+        return f"Learned from {count}`{recipe.data.train}`, seed {recipe.training.seed}."
     if hasattr(model.task, "untrained"):
         return model.task.untrained
     shots = model.task.options.shots

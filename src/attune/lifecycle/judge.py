@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,10 +28,12 @@ from attune.model.assemble import Model, length_batches
 from attune.model.rows import told
 from attune.tasks.common.aids import Aids, Embed
 from attune.tasks.common.drawn import DrawnScores
-from attune.training.encoded import Encoded
+from attune.training.encoded import Encoded, encode
 
 CHUNK = 1024
 LOSS_ROWS = 256
+MOST_SURPRISED = 700.0
+"""Nats of which a float64 can still say how many words they are."""
 LOWEST, HIGHEST = 0.25, 20.0
 """Bounds of the temperature: on rows that are told apart perfectly the best one is zero, and rounding would decide."""
 
@@ -57,6 +62,9 @@ def judge(model: Model, table: Table, name: str) -> Judged:
     if not model.task.form.labelled:
         return Judged(drawn.scores(model, table, name), table.texts(), table.ids(), table)
     answers = model.task.judged(name, predicted(model, table), table.golds(), model.labels)
+    if hasattr(model.task, "tell"):
+        with tempfile.TemporaryDirectory() as scratch:
+            answers = replace(answers, surprise=surprises(model, encode(model, table, Path(scratch) / "ids")))
     return Judged(answers, table.texts(), table.ids(), table)
 
 
@@ -67,6 +75,30 @@ def predicted(model: Model, table: Table) -> list[Prediction]:
         rows = rows_of(batch, model.task.form.fields)
         predictions += model.predict(told(model.task, rows, batch))
     return predictions
+
+
+def written(model: Model, held: Encoded, table: Table, wanted: str) -> dict[str, float]:
+    """Loss and perplexity of the rows' right texts; and where another metric is wanted, those of what is written."""
+    total, weight = (float(value) for value in surprises(model, held).sum(axis=0))
+    found = {"loss": total / weight, "perplexity": math.exp(min(total / weight, MOST_SURPRISED))}
+    if wanted in found:
+        return found
+    answers = model.task.judged("validation", predicted(model, table), table.golds(), model.labels)
+    return {**model.task.metrics(answers), **found}
+
+
+@torch.inference_mode()
+def surprises(model: Model, rows: Encoded) -> NDArray[np.float64]:
+    """Loss in nats and number of the tokens that are learned of each row `(N, 2)`; no dropout is at work."""
+    training = model.training
+    model.eval()
+    found = np.zeros((len(rows), 2))
+    for batch in length_batches(rows.lengths().tolist()):
+        inputs = model.collate(rows.rows(batch))
+        total, weight = model.loss(inputs, rows.targets_of(batch).to(model.device))
+        found[batch] = torch.stack([total, weight], -1).double().cpu().numpy()
+    model.train(training)
+    return found
 
 
 def loss_of(model: Model, held: Encoded, outputs: Sequence[NDArray[np.float32]]) -> tuple[float, float]:

@@ -211,7 +211,7 @@ class Run:
         _, higher = model.task.metric(options.metric)
         measure = None
         if held is not None and splits.validation:
-            measure = partial(validation_metrics, model, held, splits.validation)
+            measure = partial(validation_metrics, model, held, splits.validation, options.metric)
         place = Place(self.folder, self.events, self.around.stopping)
         if not model.method.trains:
             self._stay(measure)
@@ -338,8 +338,13 @@ def unseen_labels(unseen: list[str]) -> DataError:
     )
 
 
-def validation_metrics(model: Model, held: Encoded, table: Table) -> dict[str, float]:
-    """The task's metrics and the mean loss on the validation rows, in one pass; no temperature is at work yet."""
+def validation_metrics(model: Model, held: Encoded, table: Table, wanted: str) -> dict[str, float]:
+    """The task's metrics and the mean loss on the validation rows, in one pass; no temperature is at work yet.
+
+    Where texts are generated, which takes long, that is done for a metric that asks for it alone.
+    """
+    if hasattr(model.task, "tell"):
+        return judge.written(model, held, table, wanted)
     if not model.task.form.labelled:
         return model.task.metrics(drawn.scores(model, table, "validation"))
     outputs = model.outputs(held.rows(range(len(held))))
@@ -458,7 +463,7 @@ def backbones_planned(
 
 
 def moves(checkpoint: Checkpoint, recipe: Recipe, labels: Labels, table: Table) -> dict[str, Any]:
-    """Steps, rates and parameters of a run on one backbone."""
+    """Steps, rates and parameters of a run on one backbone; of a text that is written, what is learned of a row."""
     model = assemble(recipe, checkpoint, labels)
     options = recipe.training
     still = not model.method.trains or (options.start == "probe" and resolve.solved(model))
@@ -471,6 +476,7 @@ def moves(checkpoint: Checkpoint, recipe: Recipe, labels: Labels, table: Table) 
         "head learning rate": rates["head_learning_rate"],
         "moved parameters": facts["moved_parameters"],
         "parameters": facts["parameters"],
+        **(example(model, next(table.batches(1))) if hasattr(model.task, "shown") else {}),
     }
 
 
@@ -480,6 +486,12 @@ def learned(model: Model, table: Table) -> int:
         return len(table)
     with tempfile.TemporaryDirectory() as scratch:
         return len(encode(model, table, Path(scratch) / "ids"))
+
+
+def example(model: Model, first: Mapping[str, Any]) -> dict[str, str]:
+    """The first training row as the backbone reads it, with what is learned of it marked."""
+    (row,) = rows_of(first, model.task.form.fields)
+    return {"first row, ⟦what is learned⟧": model.task.shown(row, first["gold"][0])}
 
 
 def together(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -41,6 +41,7 @@ FROM = {
     "tokens": "each token",
     "vocabulary": "each token with one of the vocabulary",
     "replaced": "each token with whether it was replaced",
+    "generate": "the text that follows",
 }
 """What a head answers from, in words."""
 
@@ -125,7 +126,7 @@ def suits(task: str, head: str) -> bool:
     """Whether a head answers with what a task asks for; most give a task numbers to make an answer of."""
     kind = TASKS.get(task)
     asked, given = getattr(kind, "asks", "numbers"), getattr(HEADS.get(head), "gives", "numbers")
-    return asked == given and (asked != "numbers" or kind.features in HEADS.get(head).over)
+    return asked == given and (asked != "numbers" or getattr(kind, "over", kind.features) in HEADS.get(head).over)
 
 
 def cell_of(recipe: Recipe) -> Cell:
@@ -209,6 +210,8 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         )  # fmt: skip
     if hasattr(task, "why_not") and (reason := task.why_not(family.dimensions(config, needs)[1])):
         raise UnsupportedError(reason, where=f"[task] {cell.task} on {options.name}", remedy="change [task]")
+    if hasattr(task, "check_room"):
+        task.check_room(family, config)
     method: Any = METHODS.get(cell.method)(recipe.method)
     reason = (
         missing_here(cell, checkpoint.name, config)
@@ -271,12 +274,12 @@ def nothing_to_unfreeze(training: TrainingOptions, method: Any, layers: int) -> 
 
 
 def nothing_moves(cell: Cell, method: Any) -> str:
-    """Why there would be steps in which nothing moves; empty where something does."""
-    if not (method.still and hasattr(HEADS.get(cell.head), "gives")):
+    """Why there would be steps in which nothing moves: the head alone is to move, and has no parameters."""
+    if not (method.still and getattr(HEADS.get(cell.head), "empty", False)):
         return ""
     return (
-        f"method {cell.method} as asked for moves nothing but the head, and head {cell.head} has nothing to move; use "
-        "method none, which answers untrained, or a method that moves something of the backbone"
+        f"method {cell.method} as asked for moves nothing but the head, and head {cell.head} has no parameters; use "
+        "trainable_layers of 1 or more, another method, or none to take the backbone as it is"
     )
 
 
@@ -384,9 +387,13 @@ class Model(nn.Module):
         return self.head(self.read(inputs))
 
     def read(self, inputs: dict[str, Tensor]) -> Tensor:
-        """What the head sees of a collated batch: one vector a row `(B, W)`, or one a token `(P, T, W)`."""
-        found = self.backbone(inputs) if reads_of(self.task) == "pooled" else self.backbone.tokens(inputs)
-        return self.task.join(found, inputs)
+        """What the head sees of a collated batch: one vector a row `(B, W)`, or one a token `(P, T, W)`.
+
+        Where texts are generated, of each row that is learned what may stand at each place, `(B, T, V)`.
+        """
+        kind = reads_of(self.task)
+        read = self.backbone if kind == "pooled" else self.backbone.tokens if kind == "tokens" else self.backbone.logits
+        return self.task.join(read(inputs), inputs)
 
     def loss(self, inputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
         """Total `(B,)` and weight `(B,)` of a collated batch; a head that scores whole sequences has its own loss.
@@ -424,8 +431,13 @@ class Model(nn.Module):
         return rows_of_all(self._batched(ids, self), self.task.features)
 
     @torch.inference_mode()
-    def outputs(self, ids: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
-        """What the head says of each row, `(K,)` or `(T, K)`, in the order given, whatever the batches."""
+    def outputs(self, ids: Sequence[NDArray[np.int64]]) -> list[Any]:
+        """What the head says of each row, `(K,)` or `(T, K)`, in the order given, whatever the batches.
+
+        A task with `tell` asks the backbone itself: for a text, not for numbers.
+        """
+        if hasattr(self.task, "tell"):
+            return self.task.tell(self.backbone, ids)
         return self._batched(ids, self.answer if hasattr(self.head, "asked") else self)
 
     def answer(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -471,9 +483,7 @@ class Model(nn.Module):
         encoding = self.encode(rows)
         return self.decode(rows, encoding, self.outputs(encoding.ids))
 
-    def decode(
-        self, rows: Sequence[Mapping[str, Any]], encoding: Encoding, outputs: Sequence[NDArray[np.float32]]
-    ) -> list[Prediction]:
+    def decode(self, rows: Sequence[Mapping[str, Any]], encoding: Encoding, outputs: Sequence[Any]) -> list[Prediction]:
         """Answers rows that were read and put through the head."""
         notices = self.notices(encoding)
         asked = Asked(rows, encoding, outputs, self.labels, self.head, self.temperature, notices)
@@ -500,8 +510,13 @@ def reads_of(task: Any) -> str:
 
 
 def unpadded(values: NDArray[np.float32], rows: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
-    """Values of padded pieces `(P, T, W)`: for each row of the tokens of its pieces `(T1 + T2 + …, W)`."""
+    """Values of padded pieces `(P, T, W)`: for each row of the tokens of its pieces `(T1 + T2 + …, W)`.
+
+    Where there is one a row, they are of its last piece: of what a decoder wrote.
+    """
     lengths = [[len(piece) for piece in pieces_of(row)] for row in rows]
+    if len(values) == len(rows):
+        lengths = [row[-1:] for row in lengths]
     piece = iter(values)
     return [np.concatenate([next(piece)[:length] for length in row]) for row in lengths]
 

@@ -22,7 +22,10 @@ def fault(row: Any, form: Form) -> tuple[str, str] | None:
     """
     if not isinstance(row, Mapping) and len(form.fields) > 1 and row is not None:
         return form.fields[0], f"is one text where {' and '.join(form.fields)} were expected"
-    cells: Mapping[str, Any] = form.joined(row) if isinstance(row, Mapping) else {FIRST: row}
+    try:
+        cells: Mapping[str, Any] = form.joined(row if isinstance(row, Mapping) else {FIRST: row})
+    except ValueError as error:
+        return form.alias or FIRST, str(error)
     for field in form.texts:
         if reason := flaw(cells.get(field), field):
             return field, reason
@@ -53,9 +56,7 @@ def flaw(text: Any, field: str) -> str:
 
 def as_row(row: str | Mapping[str, Any], form: Form) -> dict[str, Any]:
     """A row as a mapping, what is read of it besides texts in the form that the task made of it."""
-    if isinstance(row, str):
-        return {FIRST: row}
-    row = form.joined(row)
+    row = form.joined(row if isinstance(row, Mapping) else {FIRST: row})
     return {**row, **{name: read(row[name], row) for name, read in form.also.items()}}
 
 

@@ -7,6 +7,7 @@ TASKS = Registry(
     {
         "classification": "attune.tasks.classification:Classification",
         "embedding": "attune.tasks.embedding:Embedding",
+        "generation": "attune.tasks.generation:Generation",
         "masked_lm": "attune.tasks.masked_lm:MaskedLM",
         "pair": "attune.tasks.pair:Pair",
         "question_answering": "attune.tasks.question_answering:QuestionAnswering",

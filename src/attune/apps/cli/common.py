@@ -61,7 +61,13 @@ def show_evaluation(evaluation: Mapping[str, Any]) -> None:
     for other in evaluation["baselines"]:
         found = other["difference"]
         told = f"{found['value']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}], p {probability(found['p'])}"
-        rows.append([other["name"], *(interval(other["metrics"][name]) for name in names), told])
+        rows.append(
+            [
+                other["name"],
+                *(interval(other["metrics"][name]) if name in other["metrics"] else "" for name in names),
+                told,
+            ]
+        )
     table(
         ["", *names, *against],
         rows,

@@ -94,11 +94,16 @@ def listed(answer: list[Any]) -> str:
     return ", ".join(answer) or "(none)"
 
 
+def alternative(told: dict[str, Any]) -> str:
+    """Another answer, with its probability where it has one."""
+    return told["label"] if told["confidence"] is None else f"{told['label']} {told['confidence']:.0%}"
+
+
 def say_plain(record: dict[str, Any]) -> None:
     """Prints one answer for a person."""
     answer = record["answer"]
     given = listed(answer) if isinstance(answer, list) else str(answer)
-    others = ", ".join(f"{a['label']} {a['confidence']:.0%}" for a in record["alternatives"] if a["label"] != given)
+    others = ", ".join(alternative(a) for a in record["alternatives"] if a["label"] != given)
     sure = "" if record["confidence"] is None else f"  {record['confidence']:.0%}"
     say(f"{given}{sure}   {record['text']}")
     if others:
@@ -107,7 +112,7 @@ def say_plain(record: dict[str, Any]) -> None:
         certain = "" if span["confidence"] is None else f"  {span['confidence']:.0%}"
         say(f"    {span['label']}: {span['text']!r} at {span['start']}–{span['end']}{certain}")
     for level in record.get("levels", []):
-        told = ", ".join(f"{a['label']} {a['confidence']:.0%}" for a in level)
+        told = ", ".join(alternative(a) for a in level)
         say(f"    above: {told}")
     for notice in record["notices"]:
         say(f"    note: {notice}")

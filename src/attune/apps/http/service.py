@@ -24,7 +24,9 @@ class Row(BaseModel):
     """One text to answer, or a text and the one it is paired with, and what else the bundle's task reads of a row."""
 
     model_config = ConfigDict(extra="allow")
-    text: str = Field(max_length=MOST_CHARACTERS)
+    text: Annotated[str, Field(max_length=MOST_CHARACTERS)] | list[Any] | dict[str, Any] | None = Field(
+        None, description="The text; of a bundle that reads conversations or slots also those, as JSON."
+    )
     text_pair: str | None = Field(None, max_length=MOST_CHARACTERS, description="Second text, for a bundle of pairs.")
 
 
@@ -38,10 +40,10 @@ class Question(BaseModel):
 
 
 class Alternative(BaseModel):
-    """A label with its probability."""
+    """A label with its probability, or another text without one."""
 
     label: str
-    confidence: float
+    confidence: float | None
 
 
 class Span(BaseModel):

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from attune.core.encoding import Encoding
@@ -20,7 +18,8 @@ class Asked:
     Attributes:
         rows: N mappings with the task's fields.
         encoding: How they were read.
-        outputs: For each row `(K,)`, or `(T, K)` over the tokens of all its pieces where the task reads tokens.
+        outputs: For each row `(K,)`, or `(T, K)` over the tokens of all its pieces where the task reads tokens; or what
+            a task with `tell` was told.
         labels: What was learned of the labels.
         head: The head, for one that decodes whole sequences.
         temperature: Divides logits before they become probabilities.
@@ -29,7 +28,7 @@ class Asked:
 
     rows: Sequence[Mapping[str, Any]]
     encoding: Encoding
-    outputs: Sequence[NDArray[np.float32]]
+    outputs: Sequence[Any]
     labels: Any
     head: nn.Module
     temperature: float

@@ -41,4 +41,4 @@ def confidences(predictions: Sequence[Prediction]) -> NDArray[np.float64] | None
 def figures(answers: Scores) -> dict[str, float]:
     """Every metric of a set of answers, by name."""
     found = answers.measure(np.ones((1, len(answers.gold))))
-    return {name: float(found[name][0]) for name in answers.names}
+    return {name: float(found[name][0]) for name in answers.has()}

@@ -15,6 +15,8 @@ class VectorHead(nn.Module):
     over: ClassVar[frozenset[str]] = frozenset({"pooled"})
     trains: ClassVar[bool] = False
     unit: ClassVar[bool] = True
+    empty: ClassVar[bool] = True
+    """Whether it has no parameters of its own."""
     gives: ClassVar[str] = "vector"
     """What it answers with."""
     summary: ClassVar[str] = "the backbone's vector of a text, of length one; it has nothing to learn of its own"

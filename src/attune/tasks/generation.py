@@ -1,0 +1,335 @@
+"""Generation: a text is written from what is read, as a summary, a translation, or the next turn of a conversation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from attune.core import conversation
+from attune.core.decoding import Told
+from attune.core.encoding import Encoding
+from attune.core.form import Form, Gold
+from attune.core.recipe import Options
+from attune.core.records import Alternative, Input, Prediction
+from attune.core.texts import FIRST
+from attune.errors import DataError
+from attune.tasks.common import slots
+from attune.tasks.common.aids import Aids
+from attune.tasks.common.aligned import Aligned
+from attune.tasks.common.asked import Asked
+from attune.tasks.common.decoding_options import DecodingOptions
+from attune.tasks.common.labelled import Labels
+from attune.tasks.common.presets import PRESETS, Name
+from attune.tasks.common.prompts import FEWEST, Prompts, too_long
+from attune.tasks.common.scored import figures, metric_of
+from attune.tasks.common.sentences import sentences
+from attune.tasks.common.text_scores import SURPRISE, TextScores
+from attune.tasks.heads.registry import HEADS
+
+LEAD = 3
+"""Sentences of a text that stand for its summary."""
+
+
+class GenerationOptions(Options):
+    """What is written, and how."""
+
+    name: Literal["generation"] = "generation"
+    head: str = "own"
+    """What says which token comes next: the backbone's own language head."""
+    preset: Name = "plain"
+    """What texts are written for: it says what a row looks like, which figures come first and what stands between what
+    is read and what is written."""
+    before: str = ""
+    """What stands before every text that is read, as an instruction."""
+    cue: str | None = None
+    """What stands between what is read and what is written, where a backbone reads both as one sequence. Not given: the
+    preset's own."""
+    max_target: int = Field(128, ge=2, le=100_000)
+    """Tokens of what is written at most, the end token included; a training row with a longer target is counted as
+    lost."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the target that is spread over the vocabulary in training."""
+    tokenise: Literal["13a", "intl", "zh", "char", "none"] = "13a"
+    """sacreBLEU's tokenizer for BLEU: 13a for European languages, zh for Chinese."""
+    decoding: DecodingOptions = Field(default_factory=lambda: DecodingOptions.model_validate({}))
+    """How a text is searched for or drawn."""
+
+
+class Generation:
+    """A text is written; only what is written is learned, token by token, each counting alike.
+
+    Args:
+        options: Validated options.
+        prompts: How rows are read by one backbone; without it nothing is read.
+    """
+
+    Options: ClassVar[type[GenerationOptions]] = GenerationOptions
+    summary: ClassVar[str] = "a text that is written: summary, translation, text from data, the next turn, code"
+    needs: ClassVar[frozenset[str]] = frozenset({"generate"})
+    features: ClassVar[str] = "generate"
+    baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf")
+    no_baseline: ClassVar[str] = "what an untuned backbone writes is told by method none with the same recipe"
+    cuts: ClassVar[bool] = True
+    multi_label: ClassVar[bool] = False
+    tempered: ClassVar[bool] = False
+    paired: ClassVar[bool] = False
+    lost: ClassVar[tuple[str, str]] = (
+        "targets are longer than task.max_target, and would be learned without their end",
+        "raise task.max_target, or leave such rows out",
+    )
+    limits: ClassVar[str] = (
+        "It writes what is likely after what it read, and nothing checks whether that is true. No confidence is told: "
+        "how likely a text is says little of how good it is."
+    )
+
+    def __init__(self, options: GenerationOptions, prompts: Prompts | None = None) -> None:
+        self.options = options
+        self.preset = PRESETS[options.preset]
+        self.prompts = prompts
+        self.called = {"majority": self.preset.majority, "tfidf": "nearest"}
+
+    def on(self, backbone: Any) -> Self:
+        """This task with how a backbone reads its rows."""
+        options = self.options
+        cue = self.preset.cue if options.cue is None else options.cue
+        cue = cue if backbone.onward else ""
+        talks = options.preset == "dialogue"
+        return type(self)(options, Prompts(backbone, options.before, cue, talks, options.max_target))
+
+    def check_room(self, family: Any, config: Any) -> None:
+        """Refuses a network without positions for what is to be written, before data is read.
+
+        Args:
+            family: The backbone family.
+            config: The network's config.
+
+        Raises:
+            RecipeError: Fewer than eight tokens are left to read, or the decoder has too few positions.
+        """
+        places = family.positions(config) if family.onward else family.written_positions(config)
+        least = FEWEST if family.onward else 1
+        if places is not None and places - self.options.max_target < least:
+            raise too_long(self.options.max_target, places, least)
+
+    @property
+    def asked(self) -> Prompts:
+        """How rows are read; raises ValueError without a backbone."""
+        if self.prompts is None:
+            raise ValueError("a generation task without its backbone")
+        return self.prompts
+
+    @property
+    def cut(self) -> str:
+        """What a person is told of a row that was too long."""
+        what = "the end of the conversation" if self.options.preset == "dialogue" else "the first part of the text"
+        return f"only {what} was read: there is room for {{limit}} tokens"
+
+    @property
+    def form(self) -> Form:
+        """What a row must have."""
+        gold = Gold(self.right, lambda _: [], "a text to be written, or a list of such,")
+        return Form(gold=gold, made=self.preset.made, alias=self.preset.alias)
+
+    def right(self, cell: Any, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What is right for a row: its target texts, and for data the slots they should say.
+
+        Args:
+            cell: A text, or a list of texts; of a conversation also its messages, of which the last is the target.
+            row: For what was read.
+
+        Returns:
+            `{"texts": […]}`, with `slots` where what is read is a meaning representation.
+
+        Raises:
+            ValueError: There is no text, or an empty one.
+        """
+        if self.options.preset == "dialogue" and (messages := conversation.given(cell)):
+            if messages[-1]["role"] != "assistant":
+                raise ValueError(f"message {len(messages) - 1} is the {messages[-1]['role']}'s, and nobody answers it")
+            cell = messages[-1]["content"]
+        texts = [cell] if isinstance(cell, str) else cell
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"a {type(cell).__name__} where a text or a list of texts was expected")
+        if not texts or not all(text.strip() for text in texts):
+            raise ValueError("an empty target, from which nothing can be learned")
+        found = slots.slots_of(str(row[FIRST])) if self.options.preset == "data_to_text" else None
+        return {"texts": texts, **({"slots": [list(slot) for slot in found]} if found else {})}
+
+    def answers_with(self, labels: Labels) -> str:
+        """What an answer is, for the card."""
+        del labels
+        return self.preset.answers
+
+    def inputs(self, row: Mapping[str, Any]) -> list[Input]:
+        """What the backbone reads of a row."""
+        return [Input(str(row[FIRST]))]
+
+    def written(self, gold: Mapping[str, Any]) -> list[str]:
+        """What is to be written of a row; a tokenizer of one's own is trained on it too."""
+        return list(gold["texts"])
+
+    def read(self, backbone: Any, rows: Sequence[Mapping[str, Any]]) -> Encoding:
+        """Rows as token ids, ragged: what is read, and nothing of what is to be written."""
+        del backbone
+        return self.asked.read(rows)
+
+    def labels(self, golds: Iterable[Any]) -> Labels:
+        """The values of slots among the training rows, as `name[value]`; no other labels are learned.
+
+        Args:
+            golds: The rows' targets.
+
+        Returns:
+            The slots, with counts; the last entry counts the rows.
+        """
+        counts: Counter[str] = Counter()
+        rows = 0
+        for gold in golds:
+            rows += 1
+            counts.update(f"{name}[{value}]" for name, value in gold.get("slots") or [])
+        if not rows:
+            raise DataError("there are no training rows", where="data.train", expected="rows with a text to be written")
+        return Labels(tuple(sorted(counts)), tuple(counts[name] for name in sorted(counts)))
+
+    def unseen(self, golds: Iterable[Any], labels: Labels) -> list[str]:
+        """No target stops a run: they all differ."""
+        del golds, labels
+        return []
+
+    def examples(
+        self, rows: Sequence[Mapping[str, Any]], golds: Sequence[Any], encoding: Encoding, labels: Labels
+    ) -> tuple[Encoding, Aligned]:
+        """What is learned from: each row with its first target, of which alone something is learned."""
+        del labels
+        found = [
+            self.asked.example(row, prompt, gold["texts"][0])
+            for row, prompt, gold in zip(rows, encoding.ids, golds, strict=True)
+        ]
+        read = Encoding(
+            [one.ids for one in found], encoding.truncated, encoding.unknown, encoding.words, encoding.longest
+        )
+        return read, Aligned([one.targets for one in found], len(found), sum(one.lost for one in found))
+
+    def shown(self, row: Mapping[str, Any], gold: Mapping[str, Any]) -> str:
+        """One row as it is read, with what is learned of it in double brackets.
+
+        Args:
+            row: What is read of it.
+            gold: What is to be written.
+
+        Returns:
+            The tokens as text, special ones included.
+        """
+        (prompt,) = self.asked.read([row]).ids
+        return self.asked.marked(self.asked.example(row, prompt, gold["texts"][0]))
+
+    def outputs_of(self, labels: Labels) -> int:
+        """As many numbers a token as there are words in the backbone's vocabulary."""
+        del labels
+        return len(self.asked.backbone.tokenizer)
+
+    def head(self, width: int, labels: Labels, dropout: float) -> nn.Module:
+        """The backbone's own head, with the loss of what it says."""
+        del width, labels, dropout
+        return HEADS.get(self.options.head)(self.options.label_smoothing)
+
+    def join(self, features: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Logits `(B, T, V)` as they are."""
+        del inputs
+        return features
+
+    def tell(self, backbone: Any, ids: Sequence[NDArray[np.int64]]) -> list[Told]:
+        """What the backbone writes of rows that were read."""
+        return backbone.tell(ids, self.options.decoding.decoding(self.options.max_target))
+
+    def predictions(self, asked: Asked) -> list[Prediction]:
+        """Texts as answers; no confidence is made up."""
+        return [self.answered(told, notices) for told, notices in zip(asked.outputs, asked.notices, strict=True)]
+
+    def answered(self, told: Told, notices: tuple[str, ...]) -> Prediction:
+        """One row's answer."""
+        texts = [self.said(ids) for ids in told.texts]
+        lacking = [phrase for phrase in self.options.decoding.required if phrase not in texts[0]]
+        notes = [f"does not say {phrase!r}: the text would have been too long" for phrase in lacking]
+        others = tuple(Alternative(text, None) for text in dict.fromkeys(texts[1:]) if text != texts[0])
+        return Prediction(texts[0], None, others, (*notices, *notes), probabilities=told.first, margin=told.margin)
+
+    def said(self, ids: NDArray[np.int64]) -> str:
+        """Token ids as a text."""
+        found: str = self.asked.backbone.tokenizer.decode(ids.tolist(), skip_special_tokens=True)
+        return found.strip()
+
+    def judged(self, name: str, predictions: Sequence[Prediction], golds: Sequence[Any], labels: Labels) -> TextScores:
+        """Texts beside what was right."""
+        return TextScores(
+            name, list(golds), [str(found.answer) for found in predictions], None,
+            first=self.preset.first, tokenise=self.options.tokenise, known=known(labels),
+        )  # fmt: skip
+
+    def metric(self, name: str) -> tuple[str, bool]:
+        """A metric to choose on, and whether more of it is better; perplexity, for which nothing need be written.
+
+        Args:
+            name: A metric, `loss`, or nothing.
+
+        Returns:
+            The name and the direction.
+
+        Raises:
+            RecipeError: There is no such metric.
+        """
+        return metric_of(TextScores, name or SURPRISE)
+
+    def metrics(self, answers: TextScores) -> dict[str, float]:
+        """Every metric of the task, by name."""
+        return figures(answers)
+
+    def baseline(self, name: str, train: Any, table: Any, labels: Labels, aids: Aids) -> list[Prediction]:
+        """Answers as something that costs next to nothing would.
+
+        Args:
+            name: `majority`: what was read, its first sentences, or the most frequent target, as suits the preset.
+                `tfidf`: the target of the training row that is nearest by TF-IDF.
+            train: The training rows.
+            table: The rows to answer.
+            labels: Not needed.
+            aids: What TF-IDF comes from.
+
+        Returns:
+            One prediction a row.
+        """
+        del labels
+        targets = [gold["texts"][0] for gold in train.golds()]
+        if name == "tfidf":
+            found = nearest(train.texts(), targets, table.texts(), aids)
+        elif self.preset.majority == "often":
+            found = [Counter(targets).most_common(1)[0][0]] * len(table)
+        elif self.preset.majority == "lead":
+            found = [lead(text) for text in table.texts()]
+        else:
+            found = table.texts()
+        return [Prediction(text) for text in found]
+
+
+def known(labels: Labels) -> slots.Known:
+    """The values of slots that were learned."""
+    return slots.known_of(slots.slots_of(name) or [] for name in labels.names)
+
+
+def lead(text: str) -> str:
+    """The first sentences of a text."""
+    return " ".join(text[start:end] for start, end in sentences(text)[:LEAD])
+
+
+def nearest(texts: Sequence[str], targets: Sequence[str], asked: Sequence[str], aids: Aids) -> list[str]:
+    """The targets of the texts nearest to others by the cosine of TF-IDF."""
+    made = aids.vectoriser()
+    there = made.fit_transform(texts)
+    found = made.transform(asked)
+    return [targets[int(np.argmax((row @ there.T).toarray()))] for row in found]
