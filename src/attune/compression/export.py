@@ -175,7 +175,7 @@ def encoder_and_script(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias
         "inputs": needed(texts, pieces, backbone.typed),
         "max_length": backbone.max_length,
         "multi_label": bundle.model.task.multi_label,
-        "threshold": getattr(bundle.model.task.options, "threshold", None),
+        "threshold": getattr(bundle.model.task, "threshold", None),
         "number": not bundle.labels,
         "unit": bundle.model.head.unit,
     }
