@@ -210,6 +210,15 @@ def test_no_plain_folder_gives_vectors(pairs, tmp_path):
         Embedding(EmbeddingOptions()).metric("mmr")
 
 
+def test_rows_are_audited_and_planned_by_their_texts(workshop, pairs, run):
+    assert pairs()
+    path = workshop.root / "pairs.toml"
+    path.write_text(wanted().toml(), encoding="utf-8")
+    assert attune.audit(path).tables["rows"] == {"train": 43, "validation": 5, "test": 12}
+    told = run("train", path, "--plan").out
+    assert "text × embedding × vector × full × supervised" in told and "steps" in told
+
+
 def stop_after(steps):
     """Surroundings of a run that is stopped after so many steps."""
     seen = []

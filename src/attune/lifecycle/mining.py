@@ -15,7 +15,7 @@ from attune.core.recipe import TrainingOptions
 from attune.data.table import GOLD, Table
 from attune.errors import RecipeError
 from attune.tasks.common.aids import Embed
-from attune.tasks.common.retrieval import NEGATIVES, POSITIVE, Asked, asked_of
+from attune.tasks.common.retrieval import NEGATIVES, POSITIVE, Queries, asked_of
 
 BLOCK = 512
 NONE = -1
@@ -76,7 +76,7 @@ def mined(table: Table, options: Any, embed: Callable[[], Embed], kept: Path) ->
     return Mined(table, asked.texts, load_file(kept)["places"])
 
 
-def nearest(asked: Asked, golds: list[dict[str, Any]], options: Any, embed: Embed) -> Places:
+def nearest(asked: Queries, golds: list[dict[str, Any]], options: Any, embed: Embed) -> Places:
     """The nearest texts that do not belong to each row, `(N, k)` positions among the texts.
 
     Ranks are counted among the texts that do not belong to the row; of those within the window the nearest are taken
@@ -107,7 +107,7 @@ def nearest(asked: Asked, golds: list[dict[str, Any]], options: Any, embed: Embe
     return found
 
 
-def out_of_question(asked: Asked, gold: dict[str, Any], row: int, place: dict[str, int]) -> list[int]:
+def out_of_question(asked: Queries, gold: dict[str, Any], row: int, place: dict[str, int]) -> list[int]:
     """Texts that are no negatives to be found: what belongs to the row, the row's own text, and negatives it brings."""
     known = [place[text] for text in gold[NEGATIVES] if text in place]
     return [*asked.right[row], *known, *([asked.itself[row]] if asked.itself[row] >= 0 else [])]

@@ -13,17 +13,13 @@ from attune.model.assemble import Model
 
 Batch = tuple[dict[str, Tensor], Tensor]
 """Collated inputs and targets of a micro-batch."""
+Precise = Callable[[], AbstractContextManager[Any]]
 Drawn = tuple[Tensor, Tensor | None]
+"""The state of the host's generator, and of the device's where it has one."""
 
 
-def backward(
-    model: Model, batches: Sequence[Batch], precise: Callable[[], AbstractContextManager[Any]]
-) -> tuple[float, float]:
-    """Adds the gradient of the loss of all micro-batches taken as one batch (GradCache, Gao et al. 2021).
-
-    What the head says of all rows is computed without a gradient; the loss of it is differentiated once; then each
-    micro-batch is read again, its dropout drawn as before, and takes its part of that gradient further back. Memory is
-    that of one micro-batch and of all outputs, time that of one more forward pass.
+def backward(model: Model, batches: Sequence[Batch], precise: Precise) -> tuple[float, float]:
+    """Adds the gradient of the loss of all micro-batches taken as one batch.
 
     Args:
         model: The assembled model, in training mode.
@@ -33,12 +29,30 @@ def backward(
     Returns:
         Total and weight of the loss.
     """
-    if len(batches) == 1:
-        (inputs, targets), *_ = batches
-        with precise():
-            losses, weights = model.objective.loss(model, inputs, targets)
-        losses.sum().backward()
-        return float(losses.detach().sum()), float(weights.sum())
+    if len(batches) > 1:
+        return cached(model, batches, precise)
+    (inputs, targets), *_ = batches
+    with precise():
+        losses, weights = model.objective.loss(model, inputs, targets)
+    losses.sum().backward()
+    return float(losses.detach().sum()), float(weights.sum())
+
+
+def cached(model: Model, batches: Sequence[Batch], precise: Precise) -> tuple[float, float]:
+    """The same of several micro-batches, by cached gradients (GradCache, Gao et al. 2021).
+
+    What the head says of all rows is computed without a gradient; the loss of it is differentiated once; then each
+    micro-batch is read again, its dropout drawn as before, and takes its part of that gradient further back. Memory is
+    that of one micro-batch and of all outputs, time that of one more forward pass.
+
+    Args:
+        model: As for `backward`.
+        batches: Two or more.
+        precise: As for `backward`.
+
+    Returns:
+        Total and weight of the loss.
+    """
     drawn: list[Drawn] = []
     found: list[Tensor] = []
     for inputs, _ in batches:
@@ -47,14 +61,13 @@ def backward(
             found.append(model(inputs).float())
     outputs = torch.cat(found).requires_grad_()
     losses, weights = model.weigh(outputs, torch.cat([targets for _, targets in batches]))
-    losses.sum().backward()
-    assert outputs.grad is not None
-    gradients = outputs.grad.split([len(part) for part in found])
-    for (inputs, _), state, gradient in zip(batches, drawn, gradients, strict=True):
+    (gradient,) = torch.autograd.grad(losses.sum(), outputs)
+    parts = gradient.split([len(part) for part in found])
+    for (inputs, _), state, part in zip(batches, drawn, parts, strict=True):
         draw_again(model.device, state)
         with precise():
             again = model(inputs).float()
-        again.backward(gradient)
+        again.backward(part)
     return float(losses.detach().sum()), float(weights.sum())
 
 

@@ -66,3 +66,11 @@ def test_a_row_alone_has_nothing_to_lose():
 def test_keys_are_of_texts():
     assert key_of("a") == key_of("a") != key_of("b")
     assert 0 < key_of("a") < 2**63
+
+
+def test_cosines_are_compared_in_full_precision_whatever_the_model_computes_in():
+    vectors = torch.randn((6, 2, 16), generator=torch.Generator().manual_seed(4))
+    keys = torch.arange(1, 13).view(6, 2)
+    expected = contrast(vectors, keys, 20.0, True, (4, 16))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(contrast(vectors, keys, 20.0, True, (4, 16)), expected)

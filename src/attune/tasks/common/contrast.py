@@ -35,7 +35,8 @@ def contrast(vectors: Tensor, keys: Tensor, scale: float, symmetric: bool, sizes
     Returns:
         `(B,)`.
     """
-    each = [scored(vectors[..., :size], keys, scale, symmetric) for size in sizes or (vectors.shape[-1],)]
+    with torch.autocast(vectors.device.type, enabled=False):  # cosines near to each other are equal in bfloat16
+        each = [scored(vectors[..., :size], keys, scale, symmetric) for size in sizes or (vectors.shape[-1],)]
     return torch.stack(each).sum(0)
 
 

@@ -88,7 +88,7 @@ def shortened(vectors: Any, size: int) -> Any:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Queries:
     """Queries, and all texts that could be found.
 
     Attributes:
@@ -104,19 +104,19 @@ class Asked:
     itself: list[int]
 
 
-def asked_of(queries: Sequence[str], golds: Sequence[Mapping[str, Any]]) -> Asked:
+def asked_of(queries: Sequence[str], golds: Sequence[Mapping[str, Any]]) -> Queries:
     """Rows as queries with everything that could be found for them: the positives of all rows."""
     texts = list(dict.fromkeys(gold[POSITIVE] for gold in golds))
     place = {text: at for at, text in enumerate(texts)}
     belong: dict[str, set[int]] = {}
     for query, gold in zip(queries, golds, strict=True):
         belong.setdefault(query, set()).add(place[gold[POSITIVE]])
-    return Asked(
+    return Queries(
         queries, texts, [sorted(belong[query]) for query in queries], [place.get(query, -1) for query in queries]
     )
 
 
-def found_by(asked: Asked, similar: Similar) -> list[Prediction]:
+def found_by(asked: Queries, similar: Similar) -> list[Prediction]:
     """What each query finds.
 
     Equally similar texts go by a hash of the text, a query never finds itself.
