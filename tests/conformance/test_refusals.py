@@ -52,7 +52,9 @@ def test_a_family_that_lacks_what_a_head_needs_is_refused_with_the_families_that
     of_tokens = {(task, "descriptions", method) for task in ("question_answering", "tagging") for method in methods}
     of_tokens |= {("question_answering", "crf", method) for method in methods}
     of_tokens |= {("tagging", head, "none") for head in ("crf", "linear")}
-    assert refused == untrained | undescribed | pooled | of_tokens
+    speechless = {("generation", head, method) for head in assemble.HEADS.names() for method in methods}
+    speechless |= {(task, "own", method) for task in AXES["task"].names() for method in methods}
+    assert refused == untrained | undescribed | pooled | of_tokens | speechless
     able = {found.task for found in cells.supported() if found.family != "text"}
     assert able == {"relation", "tagging"}, "they read tokens alone"
 

@@ -220,7 +220,7 @@ def steps(speaker: Speaker, how: Decoding, seeds: Sequence[int], begun: int, con
         config: With the end tokens.
     """
     wanted = [forms(speaker.tokenizer, phrase) for phrase in how.required]
-    must = [Required(wanted, ends_of(config), begun, how.longest)] if wanted else []
+    must = [Required(wanted, ends_of(config), begun, how.longest, how.beams)] if wanted else []
     return [*(draws(how, seeds) if how.sample else []), *must]
 
 
