@@ -618,7 +618,7 @@ def should_move(variant: Variant, model: Model, name: str) -> bool:
         top = top_layer(model)
         tables = ("embed", "wte", "wpe")
         below = {f".{stack.path.rpartition('.')[0]}." for stack in model.backbone.stacks[:-1]}  # an encoder, all of it
-        below |= {f".{model.backbone.stacks[-1].path}.", *tables}
+        below |= {f".{model.backbone.stacks[-1].path}.", *tables, "shared"}
         above = not any(part in f".{bare}" for part in below)
         return f".{top}" in f".{bare}" or above
     if variant.method == "bias":

@@ -26,8 +26,8 @@ def forms(tokenizer: Any, phrase: str) -> Forms:
 class Required(LogitsProcessor):
     """Leaves one token to choose where a phrase has to be said.
 
-    What is being said is remembered by row and by the tokens before it, so that it follows a beam wherever that is moved,
-    and no other row.
+    What is being said is remembered by row and by the tokens before it, so that it follows a beam wherever that is
+    moved, and no other row.
 
     Args:
         phrases: Each in the forms in which it may stand.
@@ -76,6 +76,9 @@ class Required(LogitsProcessor):
             row: Of which row the text is.
             said: The text so far.
             wish: The likeliest next token.
+
+        Returns:
+            Token ids, the next one first.
         """
         if set(said) & set(self.ends):
             return []

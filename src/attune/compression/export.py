@@ -148,6 +148,9 @@ def chosen_by(config: Any, decoding: Any, longest: int, backbone: Any) -> Any:
         decoding: The recipe's options.
         longest: Tokens written at most.
         backbone: For its special tokens and those of phrases.
+
+    Returns:
+        A copy with them.
     """
     wanted: dict[str, Any] = {"max_new_tokens": longest, "max_length": None}
     wanted |= {"min_new_tokens": decoding.shortest} if decoding.shortest else {}
