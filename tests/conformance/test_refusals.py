@@ -43,7 +43,10 @@ def test_a_family_that_lacks_what_a_head_needs_is_refused_with_the_families_that
     assert "families that provide it: text" in reason
     assert not why_not(Cell("text", "classification", "linear", "full", "supervised"))
     assert cell in list(assemble.cells())
-    refused = {(found.task, found.head, found.method) for found, _ in cells.refused() if found.family == "text"}
+    refused = {
+        (found.task, found.head, found.method) for found, _ in cells.refused()
+        if found.family == "text" and not cells.plain(found.task) and found.head not in ("language", "replaced")
+    }  # fmt: skip
     others = ("pair", "ranking", "regression", "relation")
     untrained = {(task, "linear", "none") for task in ("classification", "question_answering", *others)}
     methods = AXES["method"].names()
@@ -52,11 +55,22 @@ def test_a_family_that_lacks_what_a_head_needs_is_refused_with_the_families_that
     of_tokens = {(task, "descriptions", method) for task in ("question_answering", "tagging") for method in methods}
     of_tokens |= {("question_answering", "crf", method) for method in methods}
     of_tokens |= {("tagging", head, "none") for head in ("crf", "linear")}
-    speechless = {("generation", head, method) for head in assemble.HEADS.names() for method in methods}
-    speechless |= {(task, "own", method) for task in AXES["task"].names() for method in methods}
+    heads = ("crf", "descriptions", "linear", "own")
+    speechless = {("generation", head, method) for head in heads for method in methods}
+    labelled = [task for task in AXES["task"].names() if not cells.plain(task)]
+    speechless |= {(task, "own", method) for task in labelled for method in methods}
     assert refused == untrained | undescribed | pooled | of_tokens | speechless
     able = {found.task for found in cells.supported() if found.family != "text"}
     assert able == {"relation", "tagging"}, "they read tokens alone"
+
+
+def test_tasks_on_plain_texts_have_their_own_heads_which_must_be_trained():
+    found = {(each.task, each.head) for each in cells.supported() if {each.task, each.head} & {
+        "masked_lm", "replaced_token", "language", "replaced"}}  # fmt: skip
+    assert found == {("masked_lm", "language"), ("replaced_token", "replaced")}
+    for task, head in found:
+        assert "cannot answer before it is trained" in why_not(Cell("text", task, head, "none", "supervised"))
+    assert "heads that do: language" in why_not(Cell("text", "masked_lm", "linear", "full", "supervised"))
 
 
 def test_a_head_that_must_be_trained_is_refused_where_nothing_is(root, tmp_path):

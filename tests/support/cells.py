@@ -26,10 +26,11 @@ from attune.lifecycle.train import train
 from attune.model import bundle as bundles
 from attune.model.assemble import AXES, Cell, Model, assemble, cells, check, reads_of, why_not
 from attune.tasks.common.labelled import Labels
-from attune.training.encoded import Encoded, encode, refuse_lost
+from attune.training.encoded import Encoded, encode, learned_from, prepare, refuse_lost
 from attune.training.events import Events
 from attune.training.loop import Loop, Place
 from attune.training.optimiser import moving
+from support.plain import texts_stay
 from support.tiny import EVERY, FAMILIES, WORDS, backbone
 
 TOLERANCE = 5e-5
@@ -85,6 +86,7 @@ TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "decoding": {"sample": True, "top_k": 20, "temperature": 1.2, "required": ("parcel card",)},
         },
     },
+    "masked_lm": {"mixed": {}, "words": {"whole_words": True, "corruption": "mask", "mask_share": 0.3}},
     "pair": {"cross": {}, "bi": {"encoder": "bi"}},
     "question_answering": {
         "whole": {"max_answer": 8},
@@ -180,6 +182,12 @@ def refused() -> list[tuple[Cell, str]]:
 def labelled(task: str) -> bool:
     """Whether a task asks for label names, one a row or several."""
     return "multi_label" in AXES["task"].get(task).Options.model_fields
+
+
+def plain(task: str) -> bool:
+    """Whether a task learns from texts alone."""
+    entry = AXES["task"].get(task)
+    return not entry(entry.Options()).form.labelled
 
 
 def usual(family: str) -> str:
@@ -499,10 +507,21 @@ class Written(Table):
             yield {**columns, "gold": columns["label"]}
 
 
+class Texts(Table):
+    """The same rows for a task that learns from texts alone: one at a time, so that each is packed by itself."""
+
+    def batches(self, size: int) -> Iterator[dict[str, Any]]:
+        """Columns, one row at a time."""
+        del size
+        return super().batches(1)
+
+
 def made_up(variant: Variant, count: int) -> Table:
     """Made-up rows of a variant's task."""
     if variant.task == "generation":
         return Written(count, talks=variant.asked == "drawn")
+    if plain(variant.task):
+        return Texts(count)
     if variant.task == "ranking":
         return Rankings(count)
     if variant.task == "regression":
@@ -524,7 +543,7 @@ class Bench:
 
 def unnamed(variant: Variant) -> bool:
     """Whether what a task learns of its rows is no label names."""
-    return variant.task in ("generation", "ranking", "regression")
+    return variant.task in ("generation", "ranking", "regression") or plain(variant.task)
 
 
 def bench(variant: Variant, root: Path, scratch: Path, *, count: int = 8, recipe: Recipe | None = None) -> Bench:
@@ -537,6 +556,7 @@ def bench(variant: Variant, root: Path, scratch: Path, *, count: int = 8, recipe
     model = assemble(recipe, checkpoint, labels, dropout=recipe.training.dropout)
     scratch.mkdir(parents=True, exist_ok=True)
     rows = encode(model, table, scratch / "ids")
+    prepare(model, rows)
     if model.describable:
         describe(model, rows, recipe.training.seed)
     return Bench(model, recipe, table, rows, checkpoint)
@@ -555,8 +575,8 @@ def mean_loss(on: Bench) -> float:
     """Loss of all rows, in evaluation mode."""
     on.model.eval()
     with torch.inference_mode():
-        everything = range(len(on.rows))
-        total, weight = on.model.loss(on.model.collate(on.rows.rows(everything)), on.rows.targets_of(everything))
+        ids, drawn = learned_from(on.model, on.rows, range(len(on.rows)), (0, 0))
+        total, weight = on.model.loss(on.model.collate(ids), drawn)
     return float(total.sum() / weight.sum())
 
 
@@ -696,13 +716,14 @@ def batches_agree(variant: Variant, root: Path, scratch: Path) -> None:
     shake(on)
     spread = float(on.model.logits(on.rows.rows(range(len(on.rows)))).std())
     on.model.temperature = max(1.0, spread)  # else a wide head is so sure of one label that rows do not differ
-    rows = texts(on.table)
+    rows = questions(on.model, on.table)
     alone = [on.model.predict([row])[0] for row in rows]
     together = on.model.predict(rows)
     draw = np.random.default_rng(1).permutation(len(rows))
     drawn = on.model.predict([rows[index] for index in draw])
     mixed = [drawn[index] for index in np.argsort(draw)]
-    padded = [on.model.predict([row, on.table.long()])[0] for row in rows]
+    (long,) = as_questions(on.model, [on.table.long()])
+    padded = [on.model.predict([row, long])[0] for row in rows]
     lengths = on.rows.lengths()
     assert len(set(lengths.tolist())) > 2, "rows of one length need no padding"
     logits = on.model.logits(on.rows.rows(range(len(rows))))
@@ -792,6 +813,9 @@ def labels_stay(variant: Variant, root: Path, scratch: Path) -> None:
     model, table = on.model, on.table
     table.texts[3] = table.texts[7] = joined([" ".join(WORDS * 3)] * len(table.fields))
     rows = encode(model, table, scratch / "cut")
+    if plain(variant.task):
+        texts_stay(variant.task, model, table.texts, rows)
+        return
     assert len(rows) == len(rows.targets) == len(table) == 10
     assert rows.truncated == 2, f"two rows are too long, {rows.truncated} counted"
     limit = model.backbone.max_length
@@ -869,7 +893,7 @@ def answers_stay(variant: Variant, root: Path, scratch: Path) -> None:
     assert told == (model.task.cut,), f"nobody is told that the question was cut: {told}"
 
 
-def texts_stay(variant: Variant, root: Path, scratch: Path) -> None:
+def written_stay(variant: Variant, root: Path, scratch: Path) -> None:
     """Invariant 9 of texts: targets say the text to be written, a cut prompt is told, and a cut target is counted."""
     on = bench(variant, root, scratch, count=10)
     model, table = on.model, on.table
@@ -894,7 +918,7 @@ def ends_at(rows: Encoded, index: int) -> Any:
 
 
 STAY: Mapping[str, Callable[[Variant, Path, Path], None]] = {
-    "generation": texts_stay, "question_answering": answers_stay, "tagging": spans_stay
+    "generation": written_stay, "question_answering": answers_stay, "tagging": spans_stay
 }  # fmt: skip
 """Invariant 9 of a task whose answer is more than labels."""
 
@@ -905,6 +929,16 @@ def one_hot(rows: Encoded, index: int, count: int) -> Any:
     scores = np.zeros((len(targets), count), dtype=np.float32)
     scores[np.arange(len(targets)), np.maximum(targets, 0)] = 50.0
     return scores
+
+
+def questions(model: Model, table: Table) -> list[dict[str, Any]]:
+    """Rows as a model can be asked them."""
+    return as_questions(model, texts(table))
+
+
+def as_questions(model: Model, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as a model can be asked them, where its task asks for more than a text."""
+    return model.task.questions(rows) if hasattr(model.task, "questions") else rows
 
 
 def texts(table: Table) -> list[dict[str, Any]]:
@@ -921,8 +955,8 @@ def pack(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
     recipe = on.recipe.having("backbone", sha256=on.checkpoint.sha256, max_length=40)
     on.model.backbone.options = recipe.backbone
     made = bundles.pack(
-        scratch / "bundle", on.model, recipe, metrics={}, lineage={}, witness_rows=texts(on.table)[:4], documents={},
-        outside={},
+        scratch / "bundle", on.model, recipe, metrics={}, lineage={}, witness_rows=questions(on.model, on.table)[:4],
+        documents={}, outside={},
     )  # fmt: skip
     return {"digest": made, **answers(on.model, on.table)}
 
@@ -936,7 +970,7 @@ def answer(variant: Variant, root: Path, scratch: Path) -> dict[str, Any]:
 
 def answers(model: Model, table: Table) -> dict[str, Any]:
     """Answers and probabilities, as JSON keeps them."""
-    found = model.predict(texts(table))
+    found = model.predict(questions(model, table))
     return {
         "answers": [item.answer for item in found],
         "probabilities": [[float(value) for value in item.probabilities] for item in found],

@@ -55,6 +55,20 @@ def test_answers_of_several_labels():
     assert (none.answer, none.confidence) == ([], pytest.approx(0.7))
 
 
+def test_the_threshold_is_chosen_where_macro_f1_is_highest():
+    chances = np.asarray([[0.45, 0.2, 0.1], [0.1, 0.35, 0.2], [0.2, 0.1, 0.4], [0.2, 0.25, 0.1]], np.float32)
+    rows = task(multi_label=True).decode(chances, ABC, [()] * 4)
+    golds = [["a"], ["b", "never learned"], ["c"], []]
+    found = task(multi_label=True).settle(lambda: rows, golds, ABC)
+    assert found == {"threshold": 0.34}  # 0.25 to 0.34 are equals, all labels right; the nearest to a half
+    assert task(multi_label=True, **found).decode(chances, ABC, [()] * 4)[1].answer == ["b"]
+
+
+@pytest.mark.parametrize("options", [{}, {"multi_label": True, "threshold": 0.4}])
+def test_nothing_is_answered_where_no_threshold_is_to_choose(options):
+    assert task(**options).settle(lambda: pytest.fail("asked"), [], ABC) == {}
+
+
 def test_unseen_labels_count_as_wrong():
     found = task().answers("x", np.asarray([[0.5, 0.3, 0.2]] * 2, np.float32), ["a", "z"], ABC)
     assert found.labels == ("a", "b", "c", "z")

@@ -13,7 +13,7 @@ from seqeval.metrics import f1_score
 from seqeval.scheme import IOB2
 
 from attune.compression.export import to_transformers
-from attune.core.records import Prediction
+from attune.core.records import Input, Prediction
 from attune.core.texts import places_of_tokens, text_of_tokens
 from attune.errors import DataError, UnsupportedError
 from attune.lifecycle.train import train
@@ -311,3 +311,23 @@ def test_a_backbone_from_scratch_learns_its_tokenizer_from_tagged_rows(workshop,
     bundle = train(wanted, workshop.root, tmp_path / "out")
     (found,) = bundle.predict(["late i want parcel now"])
     assert all(span.text == "late i want parcel now"[span.start : span.end] for span in found.spans)
+
+
+def test_a_validation_row_longer_than_every_training_row_is_read_in_windows(workshop, tmp_path):
+    write_rows(workshop.root / "short.jsonl", made_up(40))
+    rows = made_up(8, seed=1)
+    longer = " ".join(row["text"] for row in [*rows, *rows])
+    write_rows(workshop.root / "longer.jsonl", [*rows, {"text": longer, "label": []}])
+    wanted = recipe(
+        data={"train": "short.jsonl", "validation": "longer.jsonl", "acknowledge": ["leakage"]},
+        backbone={
+            "name": "scratch", "scratch": {"layers": 1, "width": 16, "heads": 2, "feed_forward": 24, "positions": 256},
+            "tokenizer": {"kind": "bpe", "vocabulary": 400},
+        },
+        method={"name": "full"}, task={"name": "tagging"},
+        training={"epochs": 1, "start": "random"}, evaluation={"resamples": 100},
+    )  # fmt: skip
+    bundle = train(wanted, workshop.root, tmp_path / "out")
+    backbone = bundle.model.backbone
+    assert backbone.max_length < len(bundle.model.encode([{"text": longer}]).ids[0])
+    assert backbone.max_length < backbone.encode([Input(longer)], max_length=256).longest < 256

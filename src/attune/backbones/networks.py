@@ -135,6 +135,11 @@ def reads_pairs(folder: Path) -> bool:
     return tokenizer.num_special_tokens_to_add(pair=True) > tokenizer.num_special_tokens_to_add(pair=False)
 
 
+def masks(folder: Path) -> bool:
+    """Whether a tokenizer has a token that stands for a hidden one."""
+    return AutoTokenizer.from_pretrained(folder, use_fast=True, **SAFE).mask_token is not None
+
+
 def reads_types(network: Any) -> bool:
     """Whether a family tells the second text from the first by token types (Devlin et al. 2019).
 

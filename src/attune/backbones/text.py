@@ -11,6 +11,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from attune.backbones import networks
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.family import NOTHING, Family, FamilyOptions, mean, read
+from attune.backbones.language import own_head
 from attune.backbones.scratch import ScratchOptions
 from attune.backbones.vocabulary import TokenizerOptions
 
@@ -33,9 +34,10 @@ class Text(Family):
     """A pretrained text encoder with its tokenizer."""
 
     Options: ClassVar[type[FamilyOptions]] = TextOptions
-    provides: ClassVar[frozenset[str]] = frozenset(
-        {"tokens", "pooled", "linear_layers", "bias_terms", "pairs", "inputs_embeds", "key_value_prefix"}
-    )
+    provides: ClassVar[frozenset[str]] = frozenset({
+        "tokens", "pooled", "linear_layers", "bias_terms", "pairs", "inputs_embeds", "key_value_prefix", "masks",
+        "both_sides",
+    })  # fmt: skip
     summary: ClassVar[str] = "encoders: BERT, RoBERTa, ModernBERT, DistilBERT, ELECTRA and their like"
     kind: ClassVar[str] = "a text encoder"
     exchanges: ClassVar[bool] = True
@@ -89,6 +91,10 @@ class Text(Family):
         if self.final:
             return self.network(**read(inputs)).logits
         return mean(self.tokens(inputs), inputs["attention_mask"])
+
+    def language_head(self) -> dict[str, Tensor]:
+        """The numbers of the checkpoint's own language head; empty where it holds none."""
+        return own_head(self.checkpoint.folder, self.network.config)
 
 
 def final_linear(network: nn.Module) -> str:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from attune.backbones.generating import phrases
+from attune.backbones.language import with_head
 from attune.compression.script import needed, script
 from attune.core.files import canonical, whole_folder
 from attune.errors import CannotMerge, UnsupportedError
@@ -41,6 +42,8 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
     head: Any = bundle.model.head
     if getattr(head, "empty", False):
         return writing_network(bundle, backbone, out)
+    if hasattr(head, "tied"):
+        return language_model(bundle, backbone, out)
     found = bundle.model.task.affine(head, bundle.model.temperature)
     weight, bias = (value.detach().float().cpu().contiguous() for value in found)
     with whole_folder(out) as folder:
@@ -53,7 +56,7 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 def refuse(bundle: Bundle) -> None:
     """Stops, before anything is copied, where no plain folder can answer as the bundle does."""
     task = bundle.model.task
-    if getattr(bundle.model.head, "empty", False):
+    if getattr(bundle.model.head, "empty", False) or hasattr(bundle.model.head, "tied"):
         return
     if reads_of(task) == "tokens":
         raise UnsupportedError(
@@ -107,6 +110,25 @@ def merged(bundle: Bundle) -> Any:
             remedy=f"answer with `attune predict` or `attune serve`; {error.remedy}",
         ) from error
     return backbone
+
+
+def language_model(bundle: Bundle, backbone: Any, out: Path) -> str:
+    """A language head: the family's own language model, or the encoder with the head beside it.
+
+    Either is a backbone for further tuning, by its folder.
+    """
+    head = {name: value.detach().cpu().contiguous() for name, value in bundle.model.head.state_dict().items()}
+    whole = with_head(backbone.network, head)
+    with whole_folder(out) as folder:
+        bundle.model.backbone.tokenizer.save_pretrained(folder)  # with its own limit: what is tuned next may read more
+        if whole is not None:
+            whole.save_pretrained(folder)
+            return f"{type(whole).__name__} for plain transformers, and a backbone for further tuning by its folder"
+        backbone.network.save_pretrained(folder)
+        save_file(head, folder / "head.safetensors")
+    return (
+        f"{type(backbone.network).__name__} weights and head.safetensors; a backbone for further tuning by its folder"
+    )
 
 
 def copy_tokenizer(bundle: Bundle, folder: Path, side: str = "right") -> None:

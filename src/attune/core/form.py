@@ -41,6 +41,9 @@ class Form:
             Raises ValueError with the reason, a clause.
         alias: Another name that rows may have for such a cell.
         also: Other fields that are read of a row, each with its check; they come as JSON values or as JSON text.
+        labelled: Whether anything is right for a row; not where a task learns from the texts themselves.
+        asks: What a text must hold to be a question: takes it, and returns a clause with what it lacks, or nothing.
+            Rows to learn from need not hold it.
     """
 
     texts: tuple[str, ...] = (FIRST,)
@@ -50,6 +53,8 @@ class Form:
     made: Callable[[Any], str] | None = None
     alias: str = ""
     also: Mapping[str, Read] = field(default_factory=dict[str, Read])
+    labelled: bool = True
+    asks: Callable[[str], str] | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -142,7 +142,9 @@ def _on_sample(
     else:
         found += tokens.check(drawn, tables, folder, token_counts, max_length)
         sampled["truncated"] = drawn.stated()
-    if not splits.train.named:
+    if not splits.train.labelled:
+        sampled["label_errors"] = "not run: rows have no labels"
+    elif not splits.train.named:
         sampled["label_errors"] = "not run: what is right for a row is more than a label"
     elif embed is None:
         sampled["label_errors"] = "not run: no backbone was given"

@@ -90,7 +90,7 @@ def _clean(name: str, table: Table, fates: Any, names: dict[str, str], out: Text
             if fate:
                 yield _change(name, row, "removed", reasons[fate - 1])
                 continue
-            was, now = _renamed(row, names) if table.named else (None, None)
+            was, now = _renamed(row, names) if table.labelled and table.named else (None, None)
             if now != was:
                 row["labels" if table.multi_label else "label"] = now
                 yield _change(name, row, "relabelled", "label_typos") | {"was": was}

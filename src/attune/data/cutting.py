@@ -47,8 +47,10 @@ def class_counts(table: Table) -> dict[str, int]:
         table: Rows with labels.
 
     Returns:
-        Counts by label, in order of first occurrence; rows with several labels count for each.
+        Counts by label, in order of first occurrence; rows with several labels count for each. None without labels.
     """
+    if not table.labelled:
+        return {}
     counts: dict[str, int] = {}
     name = "labels" if table.multi_label else "label"
     for batch in table.arrow():
@@ -75,7 +77,8 @@ def representative(labels: str | Sequence[str], counts: dict[str, int]) -> str:
 def stratified(table: Table, assigned: NDArray[np.uint8], shares: Shares, seed: int, scratch: Path) -> None:
     """Cuts within classes: rows are ranked by a seeded hash of their text, the lowest go to test, then validation.
 
-    Rows with equal texts stay together; a row added later moves no other but at the margin.
+    Rows with equal texts stay together; a row added later moves no other but at the margin. Rows without labels are
+    one class.
 
     Args:
         table: `N` rows.
@@ -90,7 +93,7 @@ def stratified(table: Table, assigned: NDArray[np.uint8], shares: Shares, seed: 
     sizes: dict[int, int] = {}
     start = 0
     for columns in table.batches():
-        labels = columns["labels" if table.multi_label else "label"]
+        labels = columns.get("labels") or columns.get("label") or [""] * len(columns["text"])
         code = [codes.setdefault(representative(label, counts), len(codes)) for label in labels]
         for one in code:
             sizes[one] = sizes.get(one, 0) + 1

@@ -90,7 +90,7 @@ def ingest(
         root: The data root.
         options: Which columns matter; also query, encoding and label separator.
         form: What a row must have.
-        labelled: Whether the label column is read.
+        labelled: Whether the label column is read, where the form has one.
         into: The table's file.
         keep_empty: Keep rows without text, with an empty one, for an audit to report.
 
@@ -103,7 +103,7 @@ def ingest(
     """
     mapping = Mapping(
         name=shown(location),
-        columns=_columns(options, form, labelled),
+        columns=_columns(options, form, labelled and form.labelled),
         form=form,
         separator=options.label_separator,
         flat=is_flat(location, root),

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from attune.data.batches import batched
 from attune.data.encodings import detect
-from attune.data.readers import columnar, delimited, objects, others
+from attune.data.readers import columnar, delimited, objects, others, plain
 from attune.errors import DataError, Problem
 
 SUFFIXES = {
@@ -23,6 +23,7 @@ SUFFIXES = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "json",
+    ".txt": "txt",
     ".parquet": "parquet",
     ".pq": "parquet",
     ".arrow": "arrow",
@@ -31,11 +32,11 @@ SUFFIXES = {
     ".xlsx": "xlsx",
     ".xlsm": "xlsx",
 }
-TEXT_FORMATS = frozenset({"csv", "tsv", "jsonl", "json"})
+TEXT_FORMATS = frozenset({"csv", "tsv", "jsonl", "json", "txt"})
 PACKED = frozenset({".gz", ".zst", ".zstd"})
 SUPPORTED = (
-    "csv, tsv, jsonl, ndjson and json (each also .gz or .zst), parquet, arrow, feather, xlsx, a folder of text files "
-    "by class, a folder written by datasets, an SQLAlchemy URL with a query"
+    "csv, tsv, jsonl, ndjson, json and txt with a text a line (each also .gz or .zst), parquet, arrow, feather, xlsx, "
+    "a folder of text files by class, a folder written by datasets, an SQLAlchemy URL with a query"
 )
 """What can be read, in words for messages."""
 
@@ -103,7 +104,7 @@ def format_of(path: Path, location: str) -> str:
         location: What to call it in messages.
 
     Returns:
-        One of csv, tsv, jsonl, json, parquet, arrow, xlsx, dataset, folder.
+        One of csv, tsv, jsonl, json, txt, parquet, arrow, xlsx, dataset, folder.
 
     Raises:
         DataError: If it is none of these.
@@ -201,6 +202,8 @@ def _open(location: str, root: Path, query: str, encoding: str, problems: list[P
             return batched(objects.read_lines(path, location, encoding, problems))
         case "json":
             return batched(objects.read_array(path, location, encoding, problems))
+        case "txt":
+            return batched(plain.read(path, location, encoding, problems))
         case "parquet":
             return columnar.read_parquet(path)
         case "arrow":

@@ -95,7 +95,7 @@ def split(
             done = ingest(location, root, options, form=form, into=path, keep_empty=keep_empty)
             tables[role] = done.table
             notices += done.notices
-        notices += _check_classes(tables, options) if tables["train"].named else []
+        notices += _check_classes(tables, options) if tables["train"].labelled and tables["train"].named else []
         assigned = _assign(tables, options, root, scratch, notices)
         files = _write(tables, assigned, scratch)
         if "train" not in files:

@@ -135,8 +135,10 @@ class Table:
             stop: Row after the last; None for the end.
 
         Returns:
-            One label, list of labels, or value of the task's own form a row.
+            One label, list of labels, or value of the task's own form a row; nothing where nothing is right for a row.
         """
+        if not self.labelled:
+            return [None] * len(range(len(self))[start:stop])
         return self.labels(start, stop) if self.named else self.column(GOLD, start, stop)
 
     def ids(self, start: int = 0, stop: int | None = None) -> list[str]:

@@ -47,6 +47,10 @@ TITLES = {
     "same_text": "Same text",
     "slot_error_rate": "Slot errors",
     "perplexity": "Perplexity",
+    "masked_perplexity": "Masked perplexity",
+    "masked_accuracy": "Masked accuracy",
+    "replaced_f1": "Replaced F1",
+    "replaced_accuracy": "Replaced accuracy",
 }
 
 MEANINGS = {
@@ -92,6 +96,10 @@ MEANINGS = {
     "same_text": "share of rows whose text is a reference, but for space at the ends of lines",
     "slot_error_rate": "slots missing, added or said with another value, by the slots asked for; lower is better",
     "perplexity": "among how many tokens the right text's next one was as good as drawn blindly; lower is better",
+    "masked_perplexity": "among how many tokens it is as good as choosing blindly, for a hidden one; lower is better",
+    "masked_accuracy": "share of hidden tokens told exactly",
+    "replaced_f1": "F1 of the tokens that were replaced",
+    "replaced_accuracy": "share of all tokens told rightly as replaced or not",
 }
 
 BY = {"length": "Length", "script": "Script"}
@@ -113,7 +121,15 @@ BASELINES = {
     "often right": "how often a candidate was right before",
 }
 
-PLAIN = ("mcc", "log_loss", "mae_steps", "mean_absolute_error", "root_mean_squared_error", "perplexity")
+PLAIN = (
+    "mcc",
+    "log_loss",
+    "mae_steps",
+    "mean_absolute_error",
+    "root_mean_squared_error",
+    "masked_perplexity",
+    "perplexity",
+)
 """Metrics that are not shares, and are not said in per cent."""
 
 SIGNIFICANT = 0.05

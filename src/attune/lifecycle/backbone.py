@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from attune.backbones import origin
 from attune.backbones.checkpoints import Checkpoint
+from attune.backbones.language import with_head
 from attune.backbones.registry import BACKBONES
 from attune.backbones.vocabulary import Texts
 from attune.core.files import canonical, read_json, whole_folder
@@ -20,6 +22,7 @@ from attune.core.recipe import Recipe
 from attune.core.texts import rows_of
 from attune.data.table import Table
 from attune.model import bundle as bundles
+from attune.model.assemble import Model
 from attune.model.bundle import copy_config
 
 NOTE = "made.json"
@@ -116,8 +119,23 @@ def melt(path: Path, root: Path, folder: Path) -> str:
     if folder.is_dir():
         folder.rmdir()
     copy_config(path / bundles.INSIDE, folder)
-    backbone.network.save_pretrained(folder)
+    network, weights = spoken(bundle.model)
+    network.save_pretrained(folder, state_dict=weights)
     return bundle.digest
+
+
+def spoken(model: Model) -> tuple[Any, dict[str, Tensor]]:
+    """A model's network with the language head that stands on it, where there is one, and its weights.
+
+    What the family's language model has no place for, such as a pooler, stays among the weights for another class.
+    """
+    network: Any = model.backbone.network
+    own = network.state_dict()
+    whole = with_head(network, model.head.state_dict()) if hasattr(model.head, "tied") else None
+    if whole is None:
+        return network, own
+    kept = {f"{whole.base_model_prefix}.{name}": value for name, value in own.items()}
+    return whole, {**kept, **whole.state_dict()}
 
 
 def texts_read(task: Any, table: Table) -> Iterator[str]:

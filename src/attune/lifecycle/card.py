@@ -46,6 +46,8 @@ def card(recipe: Recipe, model: Model, evaluation: Evaluation | None, kind: str,
 
 def learned(recipe: Recipe, model: Model) -> str:
     """From what the labels are known."""
+    if not model.task.form.labelled:
+        return f"Learned from the texts of `{recipe.data.train}`, seed {recipe.training.seed}."
     if model.method.trains:
         count = f"{sum(model.labels.counts)} labels of " if sum(model.labels.counts) else ""
         return f"Learned from {count}`{recipe.data.train}`, seed {recipe.training.seed}."

@@ -14,6 +14,7 @@ from attune.backbones.checkpoints import embedded
 from attune.backbones.text import TextOptions
 from attune.core.recipe import Recipe, override, parse, read
 from attune.data.columns import Guess, guess
+from attune.data.sources import format_of
 from attune.model.assemble import AXES
 
 TEST_NAMES = ("test", "eval", "heldout")
@@ -43,6 +44,9 @@ def recipe_for(what: Path, data_root: Path | None, overrides: Sequence[str]) -> 
         return read(what, AXES, overrides), data_root or what.parent
     root = data_root or what.parent
     name = what.name if data_root is None else what.as_posix()
+    if plain_texts(root / name):
+        texts = {"data": {"train": name}, "task": {"name": "masked_lm"}}
+        return parse(override(texts, overrides), AXES, where=str(what)), root
     found = guess(name, root)
     document = {"data": columns(name, found), "task": {"name": task(found), "multi_label": found.multi_label}}
     return parse(override(document, overrides), AXES, where=str(what)), root
@@ -84,6 +88,8 @@ def draft(location: str, root: Path, extra: Mapping[str, Any] | None = None) -> 
         DataError: The file cannot be read, or no column looks like text or label.
     """
     path = Path(os.path.normpath(root / location))
+    if plain_texts(path):
+        return draft_texts(location, siblings(path), extra or {})
     found = guess(path.as_posix(), Path())
     beside = siblings(path)
     reasons = list(found.reasons)
@@ -108,6 +114,37 @@ def draft(location: str, root: Path, extra: Mapping[str, Any] | None = None) -> 
     lines += ["", "[training]", "seed = 0", ""]
     text = "\n".join(lines)
     return Drafted(text, reasons)
+
+
+def plain_texts(path: Path) -> bool:
+    """Whether a file has a text a line, and so no labels."""
+    return path.is_file() and format_of(path, path.name) == "txt"
+
+
+def draft_texts(location: str, beside: Mapping[str, Path], extra: Mapping[str, Any]) -> Drafted:
+    """A recipe that learns from texts alone.
+
+    Args:
+        location: File, relative to the root.
+        beside: Files for test and validation.
+        extra: Further keys of [data].
+
+    Returns:
+        The recipe's text and the reasons for its choices.
+    """
+    keys = {"train": location, **{key: (Path(location).parent / path.name).as_posix() for key, path in beside.items()}}
+    lines = [
+        "# A recipe for attune. `attune train` runs it as it is; `attune show schema` lists every key.",
+        "",
+        "[data]",
+        *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in {**keys, **extra}.items()),
+        'acknowledge = ["leakage"]  # lines that recur in every document, such as headings',
+        "", "[task]", 'name = "masked_lm"  # or replaced_token',
+        "", "[backbone]", 'name = "all-MiniLM-L6-v2"  # embedded, English; any Hugging Face encoder by name or folder',
+        "max_length = 128", "", "[method]", 'name = "full"', "", "[training]", "seed = 0", "",
+    ]  # fmt: skip
+    reasons = ["A line is a text, and there are no labels: hidden tokens are learned, for a backbone to tune further."]
+    return Drafted("\n".join(lines), reasons)
 
 
 def siblings(path: Path) -> dict[str, Path]:

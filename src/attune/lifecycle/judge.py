@@ -23,8 +23,10 @@ from attune.data.table import Table
 from attune.evaluation import baselines
 from attune.evaluation.overlap import pair_vectoriser
 from attune.evaluation.tfidf import vectoriser
+from attune.lifecycle import drawn
 from attune.model.assemble import Model, length_batches
 from attune.tasks.common.aids import Aids, Embed
+from attune.tasks.common.drawn import DrawnScores
 from attune.training.encoded import Encoded, encode
 
 CHUNK = 1024
@@ -46,7 +48,7 @@ class Judged:
 
 
 def judge(model: Model, table: Table, name: str) -> Judged:
-    """Answers every row of a table by the same path as `predict`.
+    """Answers every row of a table by the same path as `predict`; where targets are drawn, the draw is fixed.
 
     Args:
         model: The model, calibrated.
@@ -56,6 +58,8 @@ def judge(model: Model, table: Table, name: str) -> Judged:
     Returns:
         The answers beside texts (the two of a pair joined) and ids.
     """
+    if not model.task.form.labelled:
+        return Judged(drawn.scores(model, table, name), table.texts(), table.ids(), table)
     answers = model.task.judged(name, predicted(model, table), table.golds(), model.labels)
     if hasattr(model.task, "tell"):
         with tempfile.TemporaryDirectory() as scratch:
@@ -187,6 +191,9 @@ def beside(
     Yields:
         One record a baseline.
     """
+    if isinstance(judged.answers, DrawnScores):
+        yield from (drawn.majority(model, train, judged.answers) for _ in wanted)
+        return
     reader = pair_vectoriser if len(model.task.form.texts) > 1 else vectoriser
     if not isinstance(judged.answers, Answers):
         called: dict[str, str] = getattr(model.task, "called", {})

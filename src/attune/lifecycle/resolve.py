@@ -18,7 +18,7 @@ from attune.core.texts import SECOND
 from attune.errors import DataError
 from attune.model.assemble import Model
 from attune.tasks.heads.linear import L2_GRID, choose_l2
-from attune.training.encoded import Encoded
+from attune.training.encoded import Encoded, learned_from
 from attune.training.precision import ANSWERING, CANDIDATES, choose
 
 ROUNDING = 8
@@ -108,7 +108,9 @@ def after_encoding(recipe: Recipe, model: Model, rows: Encoded) -> tuple[Recipe,
         allowed = [
             pair for pair in CANDIDATES if all(want in ("auto", is_) for want, is_ in zip(wanted, pair, strict=True))
         ]
-        chosen, measured["seconds_a_step"] = choose(model, rows.rows(sample), rows.targets_of(sample), allowed)
+        chosen, measured["seconds_a_step"] = choose(
+            model, *learned_from(model, rows, sample, (options.seed, 0)), allowed
+        )
         changes |= {"precision": chosen[0], "attention": chosen[1]}
     return recipe.having("training", **changes), measured
 

@@ -29,7 +29,7 @@ from attune.errors import DataError, InterruptedRunError, RecipeError
 from attune.evaluation.choice import Choice
 from attune.evaluation.evaluate import Evaluation, evaluate
 from attune.evaluation.report import report
-from attune.lifecycle import judge, resolve
+from attune.lifecycle import drawn, judge, resolve
 from attune.lifecycle.backbone import ready, texts_read
 from attune.lifecycle.begin import describe
 from attune.lifecycle.candidates import Entrant, entrants, none_left, several, taking, why
@@ -43,7 +43,7 @@ from attune.model.bundle import Bundle
 from attune.tasks.common.labelled import Labels
 from attune.tasks.registry import TASKS
 from attune.training import checkpoint
-from attune.training.encoded import SPANS, Encoded, encode, refuse_lost
+from attune.training.encoded import SPANS, Encoded, encode, prepare, refuse_lost
 from attune.training.events import Events, Listener
 from attune.training.loop import Loop, Place
 from attune.training.optimiser import moving
@@ -100,8 +100,10 @@ class Run:
         torch.set_num_threads(self.recipe.training.threads)
         model = assemble(self.recipe, files, labels, dropout=self.recipe.training.dropout)
         rows = encode(model, splits.train, self.folder / "train.ids")
-        held = encode(model, splits.validation, self.folder / "validation.ids") if splits.validation else None
+        prepare(model, rows)
         self._resolve(model, rows)
+        # not before: a longer validation row is read as every other row will be, now that the length is settled
+        held = encode(model, splits.validation, self.folder / "validation.ids") if splits.validation else None
         self._start(model, rows)
         self._tune(model, rows, held, splits)
         return self._finish(model, held, splits)
@@ -218,7 +220,8 @@ class Run:
         table, kind = (splits.test, "test") if splits.test else (splits.validation, "validation")
         evaluation = self._evaluate(model, splits, table, kind) if table else None
         source = table or splits.train
-        keep = self.recipe.evaluation.witness == "redacted"
+        kept = self.recipe.evaluation.witness == "redacted"
+        witnesses = witness.choose(source.rows(0, 5000), model.task.form) if kept else []
         target = self.folder / "bundle"
         digest = bundles.pack(
             target,
@@ -232,7 +235,7 @@ class Run:
                 "rows": {"train": len(splits.train), "validation": size(splits.validation), "test": size(splits.test)},
                 "measured_on": kind if evaluation else "nothing",
             },
-            witness_rows=witness.choose(source.rows(0, 5000), model.task.form) if keep else [],
+            witness_rows=model.task.questions(witnesses) if hasattr(model.task, "questions") else witnesses,
             documents={"evaluation.json": evaluation.as_dict()} if evaluation else {},
             outside=self._outside(model, evaluation, kind),
         )
@@ -241,7 +244,7 @@ class Run:
 
     def _settle(self, model: Model, table: Table) -> None:
         """What a task chooses on rows that were not trained on goes into the resolved recipe."""
-        found = model.task.settle(judge.predicted(model, table), table.golds(), model.labels)
+        found = model.task.settle(lambda: judge.predicted(model, table), table.golds(), model.labels)
         if found:
             self.recipe = self.recipe.having("task", **found)
             model.task = task_of(self.recipe)
@@ -325,6 +328,8 @@ def validation_metrics(model: Model, held: Encoded, table: Table, wanted: str) -
     """
     if hasattr(model.task, "tell"):
         return judge.written(model, held, table, wanted)
+    if not model.task.form.labelled:
+        return model.task.metrics(drawn.scores(model, table, "validation"))
     outputs = model.outputs(held.rows(range(len(held))))
     total, weight = judge.loss_of(model, held, outputs)
     predictions: list[Prediction] = []
@@ -389,17 +394,16 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         splits = split(recipe.data, root, Path(scratch), form=task.form)
         labels = task.labels(splits.train.golds())
-        rows = len(splits.train)
         notices = splits.notices
         if not several(recipe) and found[0].checkpoint:
             texts = partial(texts_read, task, splits.train)
             made = ready(recipe, found[0].checkpoint, root, Path(scratch) / "backbone", texts)
             recipe, found = made.recipe, [Entrant(found[0].name, made.checkpoint)]
             notices = [*notices, *made.notices]
-        usable, unusable = planned(found, recipe, labels, rows, next(splits.train.batches(1)))
+        usable, unusable = planned(found, recipe, labels, splits.train)
         return {
             "combination": str(cell_of(recipe)),
-            **backbones_planned([each for each in found if each.name in usable], unusable, recipe, rows),
+            **backbones_planned([each for each in found if each.name in usable], unusable, recipe, len(splits.train)),
             "rows": {name: len(table) for name, table in splits.tables().items()},
             "labels": len(labels.names),
             **together(usable),
@@ -408,7 +412,7 @@ def plan(recipe: Recipe, root: Path) -> dict[str, Any]:
 
 
 def planned(
-    found: Sequence[Entrant], recipe: Recipe, labels: Labels, rows: int, first: Mapping[str, Any]
+    found: Sequence[Entrant], recipe: Recipe, labels: Labels, table: Table
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """What would move on each backbone, and why there is nothing to say of others; both by name."""
     usable: dict[str, dict[str, Any]] = {}
@@ -417,7 +421,7 @@ def planned(
         try:
             if entrant.checkpoint:
                 chosen = taking(recipe, entrant.name) if several(recipe) else recipe
-                usable[entrant.name] = moves(entrant.checkpoint, chosen, labels, rows, first)
+                usable[entrant.name] = moves(entrant.checkpoint, chosen, labels, table)
         except UNUSABLE as error:
             if not several(recipe):
                 raise
@@ -440,14 +444,12 @@ def backbones_planned(
     return {"backbone": told, "candidates": known, **({"not usable": dict(unusable)} if unusable else {})}
 
 
-def moves(
-    checkpoint: Checkpoint, recipe: Recipe, labels: Labels, rows: int, first: Mapping[str, Any]
-) -> dict[str, Any]:
+def moves(checkpoint: Checkpoint, recipe: Recipe, labels: Labels, table: Table) -> dict[str, Any]:
     """Steps, rates and parameters of a run on one backbone; of a text that is written, what is learned of a row."""
     model = assemble(recipe, checkpoint, labels)
     options = recipe.training
     still = not model.method.trains or (options.start == "probe" and resolve.solved(model))
-    steps = math.ceil(math.ceil(rows / options.batch_size) / options.accumulation)
+    steps = math.ceil(math.ceil(learned(model, table) / options.batch_size) / options.accumulation)
     rates = resolve.rates(options, model)
     facts = run_facts(model, 0.0)
     return {
@@ -456,14 +458,23 @@ def moves(
         "head learning rate": rates["head_learning_rate"],
         "moved parameters": facts["moved_parameters"],
         "parameters": facts["parameters"],
-        **(example(model, first) if hasattr(model.task, "shown") else {}),
+        **(example(model, table) if hasattr(model.task, "shown") else {}),
     }
 
 
-def example(model: Model, first: Mapping[str, Any]) -> dict[str, str]:
+def example(model: Model, table: Table) -> dict[str, str]:
     """The first training row as the backbone reads it, with what is learned of it marked."""
+    first = next(table.batches(1))
     (row,) = rows_of(first, model.task.form.fields)
     return {"first row, ⟦what is learned⟧": model.task.shown(row, first["gold"][0])}
+
+
+def learned(model: Model, table: Table) -> int:
+    """How many things are learned from: rows, or the blocks that rows without labels are packed into."""
+    if model.task.form.labelled:
+        return len(table)
+    with tempfile.TemporaryDirectory() as scratch:
+        return len(encode(model, table, Path(scratch) / "ids"))
 
 
 def together(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from attune.backbones import origin
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.family import FEWEST
-from attune.backbones.networks import reads_pairs
+from attune.backbones.networks import masks, reads_pairs
 from attune.backbones.registry import BACKBONES
 from attune.core.encoding import Encoding
 from attune.core.packing import pieces_of
@@ -40,6 +40,8 @@ FROM = {
     "pooled": "one vector a row",
     "tokens": "each token",
     "generate": "the text that follows",
+    "vocabulary": "each token with one of the vocabulary",
+    "replaced": "each token with whether it was replaced",
 }
 """What a head answers from, in words."""
 
@@ -87,9 +89,10 @@ def why_not(cell: Cell) -> str:
             fits = [name for name in BACKBONES.names() if needs <= BACKBONES.get(name).provides]
             nearest = f"families that provide it: {', '.join(fits)}" if fits else "no family here provides it"
             return f"{kind} needs {', '.join(missing)}, which the {cell.family} family does not provide; {nearest}"
-    if features not in HEADS.get(cell.head).over:
-        able = [name for name in HEADS.names() if features in HEADS.get(name).over]
-        what = FROM.get(features, f"each token with {features}")
+    over: str = getattr(TASKS.get(cell.task), "over", features)
+    if over not in HEADS.get(cell.head).over:
+        able = [name for name in HEADS.names() if over in HEADS.get(name).over]
+        what = FROM.get(over, f"each token with {over}")
         return (
             f"head {cell.head} does not answer from {what}, as task {cell.task} does; heads that do: {', '.join(able)}"
         )
@@ -106,7 +109,7 @@ def why_not(cell: Cell) -> str:
             f"task that tags: {', '.join(able)}"
         )
     if HEADS.get(cell.head).trains and not METHODS.get(cell.method).trains:
-        able = [name for name in HEADS.names() if not HEADS.get(name).trains and features in HEADS.get(name).over]
+        able = [name for name in HEADS.names() if not HEADS.get(name).trains and over in HEADS.get(name).over]
         return (
             f"head {cell.head} cannot answer before it is trained, and method {cell.method} trains nothing; use "
             f"method frozen with trainable_layers = 0 (the linear probe), or a head that answers untrained: "
@@ -190,6 +193,12 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
     config = config_of(checkpoint, family, options)
     if hasattr(task, "check_room"):
         task.check_room(family, config)
+    if "masks" in needs and not ours and not masks(checkpoint.folder):
+        raise UnsupportedError(
+            f"task {cell.task} hides tokens, and its tokenizer has no mask token", where=f"[backbone] {options.name}",
+            expected="a tokenizer with a mask token, as those of BERT, RoBERTa and ModernBERT have",
+            remedy="use another backbone, or give this one a tokenizer of your own with [backbone.tokenizer]",
+        )  # fmt: skip
     method: Any = METHODS.get(cell.method)(recipe.method)
     reason = (
         missing_here(cell, checkpoint.name, config)
@@ -411,7 +420,12 @@ class Model(nn.Module):
         """
         if hasattr(self.task, "tell"):
             return self.task.tell(self.backbone, ids)
-        return self._batched(ids, self)
+        return self._batched(ids, self.answer if hasattr(self.head, "asked") else self)
+
+    def answer(self, inputs: dict[str, Tensor]) -> Tensor:
+        """What a head with `asked` says of the masks of a collated batch, `(P, T, K)`: logits would fill the memory."""
+        head: Any = self.head
+        return head.asked(self.read(inputs), inputs["input_ids"])
 
     def _batched(
         self, ids: Sequence[NDArray[np.int64]], module: Callable[[dict[str, Tensor]], Tensor]

@@ -29,6 +29,8 @@ def fault(row: Any, form: Form) -> tuple[str, str] | None:
     for field in form.texts:
         if reason := flaw(cells.get(field), field):
             return field, reason
+    if form.asks and (reason := form.asks(cells[FIRST])):
+        return FIRST, reason
     for field, read in form.also.items():
         if cells.get(field) is None:
             return field, f"has no {field}"

@@ -138,7 +138,7 @@ def changed(model: Model, row: Mapping[str, Any], now: Prediction, tolerance: fl
         return False
     found = dict(zip(model.labels.names, chances(now).tolist(), strict=True))
     if isinstance(before, list) and isinstance(now.answer, list):
-        line = model.task.options.threshold
+        line = model.task.threshold
         return any(label not in found or abs(found[label] - line) > tolerance for label in {*before} ^ {*now.answer})
     return not found.get(str(before), -1.0) >= max(found.values()) - 2 * tolerance
 

@@ -70,7 +70,9 @@ HIGHER_IS_BETTER: dict[str, bool] = {
 """Which way is up."""
 
 
-LOWER = frozenset({"loss", "mean_absolute_error", "root_mean_squared_error", "perplexity", "slot_error_rate"})
+LOWER = frozenset(
+    {"loss", "mean_absolute_error", "root_mean_squared_error", "perplexity", "masked_perplexity", "slot_error_rate"}
+)
 """Figures of other tasks that are better where they are smaller."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -227,11 +227,13 @@ class QuestionAnswering:
         """Every metric of the task, by name."""
         return figures(answers)
 
-    def settle(self, predictions: Sequence[Prediction], golds: Sequence[Any], labels: Labels) -> dict[str, Any]:
+    def settle(
+        self, predicted: Callable[[], Sequence[Prediction]], golds: Sequence[Any], labels: Labels
+    ) -> dict[str, Any]:
         """Chooses the threshold of no answer on rows that were not trained on.
 
         Args:
-            predictions: Fresh ones, with what they were chosen by.
+            predicted: Answers them, with what the answers were chosen by; called only where something is to choose.
             golds: What is right.
             labels: The learned labels.
 
@@ -240,6 +242,7 @@ class QuestionAnswering:
         """
         if self.options.no_answer_threshold is not None or not abstains(labels):
             return {}
+        predictions = predicted()
         odds = np.array([log_odds(found) for found in predictions])
         kept = [
             f1(found.alternatives[0].label if found.alternatives else "", words_of(gold))

@@ -7,11 +7,13 @@ TASKS = Registry(
     {
         "classification": "attune.tasks.classification:Classification",
         "generation": "attune.tasks.generation:Generation",
+        "masked_lm": "attune.tasks.masked_lm:MaskedLM",
         "pair": "attune.tasks.pair:Pair",
         "question_answering": "attune.tasks.question_answering:QuestionAnswering",
         "ranking": "attune.tasks.ranking:Ranking",
         "regression": "attune.tasks.regression:Regression",
         "relation": "attune.tasks.relation:Relation",
+        "replaced_token": "attune.tasks.replaced_token:ReplacedToken",
         "tagging": "attune.tasks.tagging:Tagging",
     },
     "attune.tasks",

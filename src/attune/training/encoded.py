@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attune.core.encoding import Encoding
 from attune.core.packing import IGNORED, by_piece
 from attune.core.texts import rows_of
 from attune.errors import DataError
@@ -94,10 +95,7 @@ class Encoded:
         for index in indices:
             own = self.each[self.starts[index] : self.starts[index + 1]]
             parts.extend(by_piece(own, self.row(index)))
-        padded = np.full((len(parts), max(map(len, parts))), IGNORED, dtype=np.int64)
-        for line, part in zip(padded, parts, strict=True):
-            line[: len(part)] = part
-        return torch.from_numpy(padded)
+        return padded(parts)
 
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row."""
@@ -124,8 +122,7 @@ def encode(model: Model, table: Rows, into: Path) -> Encoded:
     with into.open("wb") as stream, beside.open("wb") as aligned:
         for batch in table.batches(CHUNK):
             rows = rows_of(batch, form.fields)
-            golds = batch["gold" if form.gold else "labels" if form.several else "label"]
-            encoding, found = model.task.examples(rows, golds, model.encode(rows), model.labels)
+            encoding, found = examples(model, rows, batch)
             stream.write(np.concatenate(encoding.ids).tobytes())
             lengths.append(np.asarray([len(row) for row in encoding.ids], dtype=np.int64))
             longest = max(longest, encoding.longest)
@@ -145,6 +142,52 @@ def encode(model: Model, table: Rows, into: Path) -> Encoded:
     if targets:
         beside.unlink()
     return result
+
+
+def examples(model: Model, rows: Sequence[Mapping[str, Any]], batch: Mapping[str, Any]) -> tuple[Encoding, Any]:
+    """What is learned from of rows: how they were read, and their targets; where those are drawn, zeros for them."""
+    form = model.task.form
+    if not form.labelled:
+        encoding = model.task.blocks(model.backbone, rows)
+        return encoding, torch.zeros(len(encoding.ids), dtype=torch.int64)
+    golds = batch["gold" if form.gold else "labels" if form.several else "label"]
+    return model.task.examples(rows, golds, model.encode(rows), model.labels)
+
+
+def prepare(model: Model, rows: Encoded) -> None:
+    """Tells a head with `learn` the tokens of the training rows, before anything is drawn by them."""
+    if hasattr(model.head, "learn"):
+        head: Any = model.head
+        head.learn(rows.flat)
+
+
+def learned_from(
+    model: Model, rows: Encoded, indices: Sequence[int] | NDArray[np.int64], moment: tuple[int, ...]
+) -> tuple[list[NDArray[np.int64]], Tensor]:
+    """Rows as a model learns from them.
+
+    Args:
+        model: The assembled model.
+        rows: An encoded set.
+        indices: `(B,)` row numbers.
+        moment: What targets that are drawn depend on besides the row: the seed, and the step.
+
+    Returns:
+        Token ids, ragged, and targets as `Encoded.targets_of` has them.
+    """
+    ids = rows.rows(indices)
+    if model.task.form.labelled:
+        return ids, rows.targets_of(indices)
+    drawn, targets = model.task.draw(ids, indices, moment)
+    return drawn, padded(targets)
+
+
+def padded(parts: Sequence[NDArray[np.int32]]) -> Tensor:
+    """Targets of tokens, ragged, as `(P, T)` int64."""
+    found = np.full((len(parts), max(map(len, parts))), IGNORED, dtype=np.int64)
+    for line, part in zip(found, parts, strict=True):
+        line[: len(part)] = part
+    return torch.from_numpy(found)
 
 
 SPANS = (

@@ -17,7 +17,7 @@ from attune.errors import AttuneError, InterruptedRunError
 from attune.model.assemble import Model
 from attune.training import checkpoint
 from attune.training.checkpoint import State
-from attune.training.encoded import Encoded, epoch_order
+from attune.training.encoded import Encoded, epoch_order, learned_from
 from attune.training.events import Events
 from attune.training.optimiser import build, factor, moving, set_rates
 from attune.training.precision import ANSWERING, autocast
@@ -139,8 +139,8 @@ class Loop:
         total = weight = 0.0
         with self.unfreezing.at(state.step):
             for indices in micro_batches:
-                inputs = self.model.collate(self.rows.rows(indices))
-                targets = self.rows.targets_of(indices).to(self.model.device)
+                ids, targets = learned_from(self.model, self.rows, indices, (self.options.seed, state.step))
+                inputs, targets = self.model.collate(ids), targets.to(self.model.device)
                 with autocast(self.model.device, self.options.precision):
                     losses, weights = self.model.objective.loss(self.model, inputs, targets)
                 losses.sum().backward()

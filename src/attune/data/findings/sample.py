@@ -71,7 +71,7 @@ def draw(tables: dict[str, Table], size: int, seed: int, longest: int = 20_000) 
         for part in np.array_split(mine, max(len(mine) // 2000, 1)):
             for row in tables[name].select(part):
                 texts.append(each(lambda text: text[:longest], text_of(row)))
-                labels.append(row["labels"] if tables[name].multi_label else row["label"])
+                labels.append(row["labels"] if tables[name].multi_label else row.get("label", ""))
     if not texts:
         return Sample(np.empty(0, np.uint8), np.empty(0, np.int64), [], [], total)
     return Sample(np.concatenate(sides), np.concatenate(rows), texts, labels, total)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -27,6 +27,8 @@ from attune.tasks.heads.registry import HEADS
 from attune.tasks.metrics import HIGHER_IS_BETTER, choices, classification_metrics
 
 SHOWN_ALTERNATIVES = 5
+EVEN = 0.5
+"""The threshold where none was chosen."""
 
 
 class LabelOptions(Options):
@@ -43,8 +45,9 @@ class LabelOptions(Options):
     """Share of the target spread over all labels."""
     focal_gamma: float = Field(0.0, ge=0)
     """Focusing power of the focal loss; 0 is plain cross-entropy."""
-    threshold: float = Field(0.5, gt=0, lt=1)
-    """Probability above which a label is given, where the task is multi-label."""
+    threshold: float | None = Field(None, gt=0, lt=1)
+    """Probability above which a label is given, where the task is multi-label. Not given: chosen on the validation rows
+    for the highest macro F1, 0.5 where there are none."""
 
 
 @dataclass(frozen=True)
@@ -304,9 +307,33 @@ class LabelTask(ABC):
         alternatives = tuple(Alternative(names[index], float(row[index])) for index in best)
         if not self.multi_label:
             return Prediction(alternatives[0].label, alternatives[0].confidence, alternatives, notices, row)
-        given = [index for index in np.argsort(-row, kind="stable") if row[index] > self.options.threshold]
+        given = [index for index in np.argsort(-row, kind="stable") if row[index] > self.threshold]
         sure = float(row[given].min()) if given else float(1 - row.max())
         return Prediction([names[index] for index in given], sure, alternatives, notices, row)
+
+    @property
+    def threshold(self) -> float:
+        """Probability above which a label is given, where a row may have several."""
+        return EVEN if self.options.threshold is None else self.options.threshold
+
+    def settle(
+        self, predicted: Callable[[], Sequence[Prediction]], golds: Sequence[Any], labels: Labels
+    ) -> dict[str, Any]:
+        """Chooses the threshold on rows that were not trained on.
+
+        Args:
+            predicted: Answers them, with what the answers were chosen by; called only where something is to choose.
+            golds: What is right.
+            labels: The learned labels.
+
+        Returns:
+            The option; nothing where a row has one label, or the recipe gives the threshold.
+        """
+        if not self.multi_label or self.options.threshold is not None:
+            return {}
+        probabilities = np.stack([probabilities_of(found) for found in predicted()])
+        known = [[label for label in gold if label in labels.names] for gold in golds]
+        return {"threshold": best_threshold(probabilities, self.gold(known, labels.names))}
 
     def judged(self, name: str, predictions: Sequence[Prediction], golds: Sequence[Any], labels: Labels) -> Answers:
         """Predictions beside what was right."""
@@ -332,7 +359,7 @@ class LabelTask(ABC):
         known = (*labels.names, *unseen)
         gold = self.gold(golds, known)
         padded = np.pad(probabilities, ((0, 0), (0, len(unseen))))
-        chosen = padded > self.options.threshold if self.multi_label else padded.argmax(1)
+        chosen = padded > self.threshold if self.multi_label else padded.argmax(1)
         ordered, separator = self.structure.ordered, self.structure.separator
         return Answers(name, known, gold, padded, chosen, ordered, separator, self.relations)
 
@@ -369,6 +396,26 @@ def probabilities_of(prediction: Prediction) -> NDArray[np.float32]:
     if prediction.probabilities is None:
         raise ValueError("a prediction without probabilities")
     return prediction.probabilities
+
+
+def best_threshold(probabilities: NDArray[np.float32], gold: NDArray[np.bool_]) -> float:
+    """The threshold with the highest macro F1, in steps of a hundredth.
+
+    Args:
+        probabilities: `(N, K)`.
+        gold: `(N, K)`.
+
+    Returns:
+        0.05 to 0.95; of equals the one nearest to a half.
+    """
+    scores = {step: macro_f1(probabilities > step / 100, gold) for step in range(5, 96)}
+    return min(scores, key=lambda step: (-scores[step], abs(step - 50))) / 100
+
+
+def macro_f1(chosen: NDArray[np.bool_], gold: NDArray[np.bool_]) -> float:
+    """F1 averaged over the labels that a row has, of `(N, K)` each."""
+    hits, asked = (chosen & gold).sum(0), gold.sum(0)
+    return float((2 * hits / np.maximum(chosen.sum(0) + asked, 1))[asked > 0].mean()) if asked.any() else 0.0
 
 
 def refuse_undescribed(labels: Sequence[str]) -> None:

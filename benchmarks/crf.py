@@ -1,22 +1,15 @@
-"""Spans on public sets beside a conditional random field: entity F1, and the paired difference to sklearn-crfsuite.
-
-Runs that are in benchmarks/results/tagging.json are not repeated. Each reads its test file once.
-`python benchmarks/tagging.py --only atis` takes one set.
-"""
+"""A conditional random field (sklearn-crfsuite) on the rows of a tagging recipe, and the paired difference to it."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runs import EXAMPLES, RESULTS, machine, test_data
+from runs import machine
 from sklearn_crfsuite import CRF
 
 from attune.core.recipe import read
@@ -30,21 +23,6 @@ from attune.tasks.common.lookup import WORD
 from attune.tasks.common.span_scores import SpanScores
 from attune.tasks.common.tags import Scheme
 
-
-@dataclass(frozen=True)
-class Case:
-    """One public set: its recipe, how many seeds, and the figure that was published for it."""
-
-    recipe: str
-    data: str
-    seeds: int
-    published: str
-
-
-CASES = (
-    Case("atis/tagging", "atis", 3, "95.2 slot F1 (Goo et al. 2018)"),
-    Case("wnut17/tagging", "wnut17", 3, "41.9 entity F1 (Derczynski et al. 2017)"),
-)
 INTERVALS: dict[str, Any] = {"confidence": 0.95, "resamples": 2000, "seed": 0}
 
 
@@ -117,66 +95,34 @@ def legal(numbers: Any, tags: Sequence[str]) -> Any:
     return fixed
 
 
-def once(case: Case, seed: int) -> dict[str, Any]:
-    """One run, its test figures, and the paired difference to a CRF on the same rows."""
-    recipe = read(EXAMPLES / f"{case.recipe}.toml", AXES, [f"training.seed={seed}"])
+def once(path: Path, data: Path, seed: int, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Trains a recipe, and a CRF on the same rows.
+
+    Args:
+        path: The recipe.
+        data: The data root.
+        seed: Seed of the training.
+        overrides: `section.key=value` strings.
+
+    Returns:
+        Figures as `runs.once` gives them; the CRF is the one baseline, with the paired difference in entity F1.
+    """
+    recipe = read(path, AXES, [f"training.seed={seed}", *overrides])
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "run"
-        bundle = train(recipe, test_data() / case.data, out)
+        bundle = train(recipe, data, out)
         learned, asked = Table(out / "data" / "train.arrow"), Table(out / "data" / "test.arrow")
         own = judge.judge(bundle.model, asked, "attune").answers
         assert isinstance(own, SpanScores)
         other, seconds = crf_scores(learned, asked, bundle.labels)
         facts = json.loads((bundle.path / "run.json").read_text())["facts"]
+        resolved = (bundle.path / "recipe.toml").read_text()
     against = paired(own, other, ["entity_f1"], **INTERVALS)["entity_f1"]
+    beside = {name: found.as_dict() for name, found in intervals(other, own.names, **INTERVALS).items()}
     return {
-        "recipe": case.recipe, "seed": seed, "machine": machine(), "facts": facts, "crf_seconds": round(seconds, 1),
+        "recipe": path.stem, "seed": seed, "machine": machine(), "facts": facts, "resolved": resolved,
         "metrics": {name: found.as_dict() for name, found in intervals(own, own.names, **INTERVALS).items()},
-        "crf": {name: found.as_dict() for name, found in intervals(other, own.names, **INTERVALS).items()},
-        "difference": against.as_dict(),
+        "baselines": [
+            {"name": "crfsuite", "metrics": beside, "difference": against.as_dict(), "seconds": round(seconds, 1)}
+        ],
     }  # fmt: skip
-
-
-def page(results: Sequence[dict[str, Any]]) -> str:
-    """The table as Markdown."""
-    lines = [
-        "# Spans: entity F1 beside a conditional random field", "", machine(), "",
-        "Strict entity F1 in % on the test file, embedded MiniLM; the median of the seeds with the lowest and the "
-        "highest, and of seed 0 the paired difference to sklearn-crfsuite on the same rows with its 95 % interval.", "",
-        "| recipe | seeds | attune | crfsuite | difference, seed 0 | p | published | seconds |",
-        "|---|---|---|---|---|---|---|---|",
-    ]  # fmt: skip
-    for case in CASES:
-        own = [result for result in results if result["recipe"] == case.recipe]
-        if not own:
-            continue
-        values = [100 * result["metrics"]["entity_f1"]["value"] for result in own]
-        first = min(own, key=lambda result: result["seed"])
-        gap, p = first["difference"], first["difference"]["p"]
-        seconds = statistics.median(result["facts"]["seconds"] for result in own)
-        lines.append(
-            f"| {case.recipe} | {len(own)} | {statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f}) "
-            f"| {100 * first['crf']['entity_f1']['value']:.2f} | {100 * gap['value']:+.2f} [{100 * gap['low']:+.2f}, "
-            f"{100 * gap['high']:+.2f}] | {'< 0.001' if p < 0.001 else f'{p:.3f}'} | {case.published} | {seconds:.0f} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def main() -> None:
-    """Runs what is missing and writes the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", action="append", default=[], help="a set's folder; may be given several times")
-    options = parser.parse_args()
-    path = RESULTS / "tagging.json"
-    results: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
-    for case in CASES:
-        for seed in range(case.seeds if not options.only or case.data in options.only else 0):
-            if not any((done["recipe"], done["seed"]) == (case.recipe, seed) for done in results):
-                results.append(once(case, seed))
-                path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (RESULTS / "tagging.md").write_text(page(results), encoding="utf-8")
-    print(page(results))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,91 @@
+"""Judging a task whose targets are drawn: rows packed as in training, every figure told back to its row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from attune.core.packing import IGNORED
+from attune.core.texts import rows_of
+from attune.data.table import Table
+from attune.model.assemble import Model, length_batches
+from attune.tasks.common.drawn import DrawnScores, Found, Trial
+from attune.training.encoded import padded
+
+CHUNK = 1024
+
+
+def scores(model: Model, table: Table, name: str) -> DrawnScores:
+    """What a model answers to the fixed draw of a table's rows.
+
+    Args:
+        model: The model.
+        table: The rows, in the order in which they are packed.
+        name: What to call the model.
+
+    Returns:
+        The scores by row.
+    """
+    parts: list[Found] = []
+    done = 0
+    for rows in chunks(model, table):
+        trial: Trial = model.task.trial(model.backbone, rows)
+        values = np.concatenate([np.zeros((0, 2), dtype=np.float32), *judged(model, trial)])
+        gold, owners = flat(trial.targets), flat(trial.owners)
+        kept = gold != IGNORED
+        loss, chosen = values[kept].astype(np.float64).T
+        parts.append(Found(owners[kept] + done, gold[kept], chosen.astype(np.int64), loss))
+        done += len(rows)
+    return model.task.scores(name, done, together(parts))
+
+
+def chunks(model: Model, table: Table) -> Iterator[list[dict[str, Any]]]:
+    """The rows of a table, as many at a time as are packed together."""
+    return (rows_of(batch, model.task.form.fields) for batch in table.batches(CHUNK))
+
+
+def flat(parts: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+    """Values of blocks, one after the other."""
+    return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+
+
+def together(parts: Sequence[Found]) -> Found:
+    """What was found in several chunks."""
+    names = ("owners", "gold", "chosen")
+    whole = {name: flat([getattr(part, name) for part in parts]) for name in names}
+    return Found(**whole, loss=np.concatenate([np.zeros(0), *(part.loss for part in parts)]))
+
+
+@torch.inference_mode()
+def judged(model: Model, trial: Trial) -> list[NDArray[np.float32]]:
+    """Loss and answer `(T, 2)` of every token of every block, whatever the batches."""
+    model.eval()
+    head: Any = model.head
+    found: dict[int, NDArray[np.float32]] = {}
+    for batch in length_batches([len(block) for block in trial.ids]):
+        features = model.read(model.collate([trial.ids[i] for i in batch]))
+        values = head.judged(features, padded([trial.targets[i] for i in batch]).to(model.device)).cpu().numpy()
+        found |= {i: line[: len(trial.ids[i])] for i, line in zip(batch, values, strict=True)}
+    return [found[i] for i in range(len(trial.ids))]
+
+
+def majority(model: Model, train: Table, scored: DrawnScores) -> DrawnScores:
+    """The baseline that knows how frequent tokens are in the training rows, and nothing of the text.
+
+    Args:
+        model: For task and backbone.
+        train: The training rows.
+        scored: A model's answers, for what was asked.
+
+    Returns:
+        The baseline's answers to the same.
+    """
+    counts = sum(model.task.counted(model.backbone, rows) for rows in chunks(model, train))
+    owners = np.repeat(np.arange(len(scored.gold)), [len(gold) for gold in scored.gold])
+    gold = flat([np.asarray(gold, dtype=np.int64) for gold in scored.gold])
+    chosen, loss = model.task.frequent(gold, counts)
+    return model.task.scores("majority", len(scored.gold), Found(owners, gold, chosen, loss))
