@@ -115,8 +115,10 @@ def test_what_a_method_inserts_is_there_at_every_step(made, kind, name):
         Decoding(longest=9, beams=3, candidates=2, length=1.4),
         Decoding(longest=9, sample=True, candidates=2, top_k=20, top_p=0.9, temperature=1.3, seed=4),
         Decoding(longest=9, shortest=4, repetition=1.5, no_repeat=2, forbidden=("refund", "my order")),
+        Decoding(longest=15, sample=True, top_k=9, required=("parcel card", "thanks"), seed=1),
+        Decoding(longest=15, beams=3, candidates=2, required=("parcel card", "thanks")),
     ],
-    ids=["greedy", "beam", "sample", "bounds"],
+    ids=["greedy", "beam", "sample", "bounds", "required", "required-beam"],
 )
 def test_a_row_s_texts_do_not_depend_on_the_rows_beside_it(made, kind, how):
     backbone = made(kind, "generate")

@@ -55,10 +55,13 @@ def test_a_family_that_lacks_what_a_head_needs_is_refused_with_the_families_that
     of_tokens = {(task, "descriptions", method) for task in ("question_answering", "tagging") for method in methods}
     of_tokens |= {("question_answering", "crf", method) for method in methods}
     of_tokens |= {("tagging", head, "none") for head in ("crf", "linear")}
-    vectors = {("embedding", head, method) for head in ("crf", "descriptions", "linear") for method in methods}
-    tasks = ("classification", "question_answering", "tagging", *others)
-    vectors |= {(task, "vector", method) for task in tasks for method in methods}
-    assert refused == untrained | undescribed | pooled | of_tokens | vectors
+    heads = ("crf", "descriptions", "linear", "own", "vector")
+    labelled = [task for task in AXES["task"].names() if not cells.plain(task)]
+    speechless = {("generation", head, method) for head in heads for method in methods}
+    speechless |= {(task, "own", method) for task in labelled for method in methods}
+    vectors = {("embedding", head, method) for head in heads if head != "vector" for method in methods}
+    vectors |= {(task, "vector", method) for task in labelled if task != "embedding" for method in methods}
+    assert refused == untrained | undescribed | pooled | of_tokens | speechless | vectors
     able = {found.task for found in cells.supported() if found.family != "text"}
     assert able == {"relation", "tagging"}, "they read tokens alone"
 

@@ -7,20 +7,23 @@ import numpy as np
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from attune.apps.http.service import service
+from attune.compression.export import to_transformers
 from attune.core.conversation import as_text, asked, given, messages_of
 from attune.core.packing import IGNORED, ids_of, pieces_of
 from attune.core.recipe import parse
 from attune.core.records import Prediction
 from attune.errors import DataError, RecipeError, UnsupportedError
+from attune.evaluation.measured import values
 from attune.lifecycle.evaluate import evaluate_bundles
 from attune.lifecycle.train import plan, train
 from attune.model.assemble import AXES, Cell, assemble, check, why_not
 from attune.model.bundle import load
 from attune.serving.engine import Engine
 from attune.tasks.common.labelled import Labels
-from attune.tasks.generation import Generation, GenerationOptions
+from attune.tasks.generation import Generation, GenerationOptions, lead
 from attune.training.encoded import encode
 from support import cells
 from support.bundles import write_rows
@@ -269,6 +272,59 @@ def test_texts_stand_beside_a_copy_and_the_nearest_row(trained, family):
     assert "the text that was read, as it is" in report and "BLEU" in report
     card = (bundle.path / "card.md").read_text(encoding="utf-8")
     assert "Answers with a translation" in card and "No confidence is told" in card
+
+
+@pytest.mark.parametrize("family", ["causal", "seq2seq"])
+def test_plain_transformers_writes_what_the_bundle_writes(trained, family, tmp_path):
+    bundle = trained(family)
+    told = to_transformers(bundle, tmp_path / "plain")
+    assert "generate()" in told and ("Translation" in told) == (family == "causal")
+    network = (AutoModelForCausalLM if family == "causal" else AutoModelForSeq2SeqLM).from_pretrained(
+        tmp_path / "plain"
+    )
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "plain")
+    for row in written_rows(4, seed=9):
+        text = row["source"] + ("\nTranslation:\n" if family == "causal" else "")
+        read = tokenizer([text], return_tensors="pt", return_token_type_ids=False)
+        ids = network.eval().generate(**read)[0]
+        said = tokenizer.decode(
+            ids[read["input_ids"].shape[1] if family == "causal" else 1 :], skip_special_tokens=True
+        )
+        assert said.strip() == bundle.predict([row["source"]])[0].answer
+
+
+def test_conversations_come_as_messages_from_everywhere(tmp_path, run):
+    rows = [{"messages": [{"role": "user", "content": f"order {n} late"}, TALK[4]]} for n in range(30)]
+    write_rows(tmp_path / "rows.jsonl", rows)
+    wanted = recipe("causal", preset="dialogue", data={"text": "messages", "label": "messages"})
+    bundle = train(wanted, tmp_path, tmp_path / "run")
+    messages = [{"role": "user", "content": "order 3 late"}]
+    (expected,) = bundle.predict(["order 3 late"])
+    assert bundle.predict([{"messages": messages}])[0] == expected == bundle.predict([{"text": messages}])[0]
+    client = TestClient(service(Engine(bundle), "key"))
+    for row in ({"messages": messages}, {"text": messages}, "order 3 late"):
+        reply = client.post("/v1/predict", json={"rows": [row]}, headers={"Authorization": "Bearer key"})
+        assert reply.json()["predictions"][0]["answer"] == expected.answer
+    wrong = {"rows": [{"messages": TALK[2:]}]}
+    reply = client.post("/v1/predict", json=wrong, headers={"Authorization": "Bearer key"})
+    assert reply.status_code == 422 and "the turn of the user" in reply.text
+    answers = run(
+        "predict", bundle.path, "--file", tmp_path / "rows.jsonl", "--column", "messages", "--out", tmp_path / "a.csv"
+    )
+    assert answers.code == 0 and (tmp_path / "a.csv").read_text(encoding="utf-8").count("order") == 30
+
+
+def test_baselines_suit_the_preset():
+    text = "One is here. Two is there. Three is red. Four is blue."
+    assert lead(text) == "One is here. Two is there. Three is red."
+    assert Generation(GenerationOptions(preset="summarisation")).called["majority"] == "lead"
+    assert Generation(GenerationOptions(preset="dialogue")).called["majority"] == "often"
+
+
+def test_as_many_answers_as_rows_are_measured():
+    scores = Generation(GenerationOptions()).judged("x", [Prediction("a")], [{"texts": ["a"]}] * 2, Labels((), ()))
+    with pytest.raises(DataError, match="1 answers to 2 rows"):
+        values(scores)
 
 
 def test_a_plan_shows_what_is_learned_of_the_first_row(tmp_path):

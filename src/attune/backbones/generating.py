@@ -218,9 +218,12 @@ def steps(speaker: Speaker, how: Decoding, seeds: Sequence[int], begun: int, con
         seeds: Of draws, one a sequence.
         begun: Tokens of a sequence before what is generated.
         config: With the end tokens.
+
+    Returns:
+        Processors, in order.
     """
     wanted = [forms(speaker.tokenizer, phrase) for phrase in how.required]
-    must = [Required(wanted, ends_of(config), begun, how.longest)] if wanted else []
+    must = [Required(wanted, ends_of(config), begun, how.longest, how.beams)] if wanted else []
     return [*(draws(how, seeds) if how.sample else []), *must]
 
 

@@ -26,20 +26,23 @@ def forms(tokenizer: Any, phrase: str) -> Forms:
 class Required(LogitsProcessor):
     """Leaves one token to choose where a phrase has to be said.
 
-    What is being said is remembered by the tokens before it, so that it follows a beam wherever that is moved.
+    What is being said is remembered by row and by the tokens before it, so that it follows a beam wherever that is
+    moved, and no other row.
 
     Args:
         phrases: Each in the forms in which it may stand.
         ends: Tokens that end a text.
         begun: Tokens of a sequence before the text.
         longest: Tokens of the text at most.
+        beams: Sequences of a row.
     """
 
-    def __init__(self, phrases: Sequence[Forms], ends: Sequence[int], begun: int, longest: int) -> None:
+    def __init__(self, phrases: Sequence[Forms], ends: Sequence[int], begun: int, longest: int, beams: int) -> None:
         self.phrases = [phrase for phrase in phrases if phrase]
         self.ends = list(ends)
         self.begun = begun
         self.longest = longest
+        self.beams = beams
         self.saying: dict[tuple[int, ...], list[int]] = {}
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
@@ -54,27 +57,32 @@ class Required(LogitsProcessor):
         """
         wishes = scores.argmax(-1).tolist()
         said = input_ids[:, self.begun :].tolist()
-        due = [self.due(text, wish) for text, wish in zip(said, wishes, strict=True)]
+        due = [self.due(place // self.beams, *each) for place, each in enumerate(zip(said, wishes, strict=True))]
         if not any(due):
             return scores
         changed = scores.clone()
-        for row, tokens in enumerate(due):
+        for place, tokens in enumerate(due):
             if tokens:
-                self.saying[(*said[row], tokens[0])] = tokens[1:]
-                changed[row] = -torch.inf
-                changed[row, tokens[0]] = 0.0 if scores[row, tokens[0]] == -torch.inf else scores[row, tokens[0]]
+                first = tokens[0]
+                self.saying[(place // self.beams, *said[place], first)] = tokens[1:]
+                changed[place] = -torch.inf
+                changed[place, first] = 0.0 if scores[place, first] == -torch.inf else scores[place, first]
         return changed
 
-    def due(self, said: list[int], wish: int) -> list[int]:
+    def due(self, row: int, said: list[int], wish: int) -> list[int]:
         """The tokens that have to follow now; none where the text may go on as it likes.
 
         Args:
+            row: Of which row the text is.
             said: The text so far.
             wish: The likeliest next token.
+
+        Returns:
+            Token ids, the next one first.
         """
         if set(said) & set(self.ends):
             return []
-        if left := self.saying.get(tuple(said)):
+        if left := self.saying.get((row, *said)):
             return left
         missing = [phrase for phrase in self.phrases if not any(holds(said, form) for form in phrase)]
         if not missing:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from attune.backbones.generating import phrases
 from attune.backbones.language import with_head
 from attune.compression.script import needed, script
 from attune.core.files import canonical, whole_folder
@@ -39,6 +40,8 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
     refuse(bundle)
     backbone = merged(bundle)
     head: Any = bundle.model.head
+    if getattr(head, "empty", False):
+        return writing_network(bundle, backbone, out)
     if hasattr(head, "tied"):
         return language_model(bundle, backbone, out)
     found = bundle.model.task.affine(head, bundle.model.temperature)
@@ -53,7 +56,7 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 def refuse(bundle: Bundle) -> None:
     """Stops, before anything is copied, where no plain folder can answer as the bundle does."""
     task = bundle.model.task
-    if hasattr(bundle.model.head, "tied"):
+    if getattr(bundle.model.head, "empty", False) or hasattr(bundle.model.head, "tied"):
         return
     if reads_of(task) == "tokens":
         raise UnsupportedError(
@@ -128,16 +131,64 @@ def language_model(bundle: Bundle, backbone: Any, out: Path) -> str:
     )
 
 
-def copy_tokenizer(bundle: Bundle, folder: Path) -> None:
-    """Writes the tokenizer, told to cut where the bundle cuts and to give the token types that the network reads."""
+def copy_tokenizer(bundle: Bundle, folder: Path, side: str = "right") -> None:
+    """Writes the tokenizer, told to cut where the bundle cuts and to give the token types that the network reads.
+
+    Args:
+        bundle: For its tokenizer.
+        folder: Where.
+        side: Where rows are padded.
+    """
     tokenizer = copy.deepcopy(bundle.model.backbone.tokenizer)
-    tokenizer.model_max_length, tokenizer.padding_side = bundle.model.backbone.max_length, "right"
+    tokenizer.model_max_length, tokenizer.padding_side = bundle.model.backbone.max_length, side
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(bundle.model.backbone.pad)
     if bundle.model.backbone.typed and "token_type_ids" not in tokenizer.model_input_names:
         tokenizer.model_input_names = [*tokenizer.model_input_names, "token_type_ids"]
         tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
     tokenizer.save_pretrained(folder)
+
+
+def writing_network(bundle: Bundle, backbone: Any, out: Path) -> str:
+    """A network that writes is whole as it is; how texts are chosen goes into its generation config."""
+    network, options = backbone.network, bundle.model.task.options
+    with whole_folder(out) as folder:
+        copy_tokenizer(bundle, folder, side="left" if backbone.onward else "right")
+        network.generation_config = chosen_by(network.generation_config, options.decoding, options.max_target, backbone)
+        network.save_pretrained(folder)
+    prompts = bundle.model.task.asked
+    what = "conversations by its chat template" if prompts.talks else repr(prompts.whole("{text}"))
+    left = "; required phrases are not said" if options.decoding.required else ""
+    return f"{type(network).__name__} for plain `transformers`, which reads {what} and writes with generate(){left}"
+
+
+def chosen_by(config: Any, decoding: Any, longest: int, backbone: Any) -> Any:
+    """A generation config that says how a recipe chooses texts; what is as usual stays out of it.
+
+    Args:
+        config: The checkpoint's own.
+        decoding: The recipe's options.
+        longest: Tokens written at most.
+        backbone: For its special tokens and those of phrases.
+
+    Returns:
+        A copy with them.
+    """
+    wanted: dict[str, Any] = {"max_new_tokens": longest, "max_length": None}
+    wanted |= {"min_new_tokens": decoding.shortest} if decoding.shortest else {}
+    wanted |= {"num_beams": decoding.beams, "length_penalty": decoding.length} if decoding.beams > 1 else {}
+    wanted |= {"repetition_penalty": decoding.repetition, "no_repeat_ngram_size": decoding.no_repeat}
+    if decoding.sample:
+        wanted |= {
+            "do_sample": True, "temperature": decoding.temperature, "top_k": decoding.top_k, "top_p": decoding.top_p,
+        }  # fmt: skip
+    if decoding.forbidden:
+        wanted["bad_words_ids"] = phrases(backbone.tokenizer, decoding.forbidden)
+    found = copy.deepcopy(config)
+    found.update(**wanted)
+    found.eos_token_id = backbone.tokenizer.eos_token_id if found.eos_token_id is None else found.eos_token_id
+    found.pad_token_id = backbone.pad if found.pad_token_id is None else found.pad_token_id
+    return found
 
 
 def whole_classifier(bundle: Bundle, backbone: Any, weight: torch.Tensor, bias: torch.Tensor, folder: Path) -> str:

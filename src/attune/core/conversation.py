@@ -47,6 +47,9 @@ def given(cell: Any) -> list[Message] | None:
     Args:
         cell: As read.
 
+    Returns:
+        Mappings with `role` and `content`.
+
     Raises:
         ValueError: The messages are in a wrong order, or one of them is none; says which.
     """

@@ -73,7 +73,7 @@ class Form:
         Raises:
             ValueError: No text can be made of what stands in its place; says why.
         """
-        given = cells.get(FIRST, cells.get(self.alias))
+        given = cells.get(self.alias) if cells.get(FIRST) is None else cells[FIRST]
         if self.made and given is not None:
             return {**cells, FIRST: self.made(given)}
         if (

@@ -124,6 +124,12 @@ class Prompts:
 
         Where the last message alone is too long, its end is kept.
 
+        Args:
+            messages: In order, the last one the user's.
+
+        Returns:
+            The messages, and whether some are not whole.
+
         Raises:
             DataError: There is no room even for what stands around it.
         """
@@ -211,6 +217,9 @@ def too_long(longest: int, places: int, least: int) -> RecipeError:
         longest: Tokens of what is written at most.
         places: Positions that there are.
         least: Positions that are needed besides.
+
+    Returns:
+        What to raise.
     """
     return RecipeError(
         f"texts of up to {longest} tokens, and the backbone has {places} positions for them",
