@@ -1,6 +1,6 @@
 """E2E's published rows as attune reads them: `python prepare.py FOLDER-WITH-dev.jsonl-AND-test.jsonl FOLDER`.
 
-The official training file is not at hand, so that the development rows are trained on, one a text. Of the test rows those
+The official training file is not at hand, so the development rows are trained on, one a text. Of the test rows those
 of one meaning representation become one row with all its texts, against which BLEU is computed.
 """
 

@@ -151,7 +151,7 @@ def test_every_bad_row_is_named_by_its_line(workshop, tmp_path):
     ("tables", "kind", "told"),
     [
         ({"task": {"sizes": [8, 64]}}, UnsupportedError, "task.sizes asks for 64 features, and the backbone has 32"),
-        ({"method": {"name": "frozen"}}, UnsupportedError, "use method none, which answers untrained, or a method"),
+        ({"method": {"name": "frozen"}}, UnsupportedError, "another method, or none to take the backbone as it is"),
         ({"task": {"head": "linear"}}, UnsupportedError, "answers with the vector itself, and head linear does not"),
         ({"training": {"batch_size": 1}}, RecipeError, "there is nothing to contrast"),
     ],
