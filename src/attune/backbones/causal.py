@@ -17,6 +17,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from attune.backbones import chat, generating, networks
 from attune.backbones.chat import Chat
 from attune.backbones.family import NOTHING, SPEECH, Family, FamilyOptions, mean, read
+from attune.backbones.scratch import ScratchOptions
+from attune.backbones.vocabulary import TokenizerOptions
 from attune.core.decoding import Decoding
 
 
@@ -25,9 +27,13 @@ class CausalOptions(FamilyOptions):
 
     family: Literal["causal"] = "causal"
     name: str = Field(min_length=1)
-    """A folder relative to the data root, or a Hugging Face name."""
+    """A folder or bundle relative to the data root, a Hugging Face name, or scratch."""
     pooling: Literal["last", "mean"] = "last"
     """How tokens become one vector: the last token, which has seen all others, or their mean."""
+    scratch: ScratchOptions | None = None
+    """The size of a backbone from scratch."""
+    tokenizer: TokenizerOptions | None = None
+    """A tokenizer trained on your own text, for a backbone from scratch."""
 
 
 class Causal(Family):
@@ -40,6 +46,17 @@ class Causal(Family):
     summary: ClassVar[str] = "causal language models: GPT-2, Llama, Qwen and their like"
     kind: ClassVar[str] = "a causal language model"
     onward: ClassVar[bool] = True
+    architectures: ClassVar[tuple[str, ...]] = ("gpt2", "llama", "qwen2")
+    """What can be made from nothing, the usual one first."""
+    maker: ClassVar[Any] = AutoModelForCausalLM
+    """The transformers class of the whole network."""
+    ends: ClassVar[tuple[str, str]] = ("$A", "$A {sep} $B:1")
+
+    @classmethod
+    def besides(cls, size: ScratchOptions) -> dict[str, Any]:
+        """Words have one table, by which they are read and written."""
+        del size
+        return {"tie_word_embeddings": True}
 
     @property
     def automatic(self) -> Any:

@@ -73,6 +73,10 @@ class Family(nn.Module, ABC):
     """Whether a token sees only itself and the tokens before it."""
     slow: ClassVar[bool] = False
     """Whether a tokenizer that is not a fast one will do."""
+    exchanges: ClassVar[bool] = False
+    """Whether a network can be given another vocabulary."""
+    ends: ClassVar[tuple[str, str]] = ("{cls} $A {sep}", "{cls} $A {sep} $B:1 {sep}:1")
+    """What a tokenizer of one's own makes of one text and of two."""
     whole: ClassVar[bool] = True
     """Whether what gives features is a network that transformers' AutoModel makes of a folder, and no part of one."""
 
@@ -153,6 +157,19 @@ class Family(nn.Module, ABC):
                 expected=cls.kind,
                 remedy='set backbone.family = "seq2seq", or name another backbone',
             )
+
+    @classmethod
+    def besides(cls, size: Any) -> dict[str, Any]:
+        """What a config of a network from scratch says besides what all configs say.
+
+        Args:
+            size: How large.
+
+        Returns:
+            Values by the config's own names.
+        """
+        del size
+        return {}
 
     @classmethod
     def reading(cls, config: Any) -> Any:

@@ -136,13 +136,22 @@ def config_of(checkpoint: Checkpoint, options: Any, family: Any) -> Any:
 def blank(size: ScratchOptions, family: Any, tokens: int, numbers: dict[str, int]) -> Any:
     """The config of a network from scratch, with room for as many tokens as were asked for."""
     made: tuple[str, ...] = family.architectures
-    config = scratch.blank(size, made, tokens, numbers)
+    more: dict[str, Any] = family.besides(size)
+    config = scratch.blank(size, made, tokens, numbers, **more)
     short = size.positions - family.positions(config)
-    return scratch.blank(size.model_copy(update={"positions": size.positions + short}), made, tokens, numbers)
+    longer = size.model_copy(update={"positions": size.positions + short})
+    return scratch.blank(longer, made, tokens, numbers, **more)
 
 
 def refuse_odd(config: Any, name: str, family: Any) -> None:
     """Stops where a network's vocabulary cannot be exchanged."""
+    if not family.exchanges:
+        raise UnsupportedError(
+            f"another tokenizer for {name}: {family.kind} writes by its words as well",
+            where="[backbone.tokenizer]",
+            expected=f'name = "{scratch.NAME}" beside it, or a backbone of the family text',
+            remedy=f'leave out [backbone.tokenizer], or set backbone.name = "{scratch.NAME}"',
+        )
     bare = family.outline(config)
     if reason := transplant.no_place(bare.network, getattr(config, "vocab_size", 0)):
         raise UnsupportedError(
@@ -174,7 +183,7 @@ def make(options: Any, family: Any, source: Path, texts: Texts, root: Path, fold
     assert wanted is not None
     read = partial(lines, root / wanted.text, wanted.text) if wanted.text else texts
     if size is not None:
-        trained = learn(read, wanted, positions=size.positions)
+        trained = learn(read, wanted, positions=size.positions, ends=family.ends)
         tokenizer = trained.tokenizer
         config = blank(size, family, len(tokenizer), scratch.special_numbers(tokenizer))
         scratch.initialise(config, family.maker, tokenizer, folder, seed)
@@ -193,17 +202,20 @@ def make(options: Any, family: Any, source: Path, texts: Texts, root: Path, fold
     return Made(found, notices)
 
 
-def learn(texts: Texts, options: TokenizerOptions, *, positions: int, padding: int = 0) -> Trained:
+def learn(
+    texts: Texts, options: TokenizerOptions, *, positions: int, ends: tuple[str, str], padding: int = 0
+) -> Trained:
     """Trains a tokenizer; errors name the file."""
     where = options.text or "the training rows"
-    return vocabulary.train(texts, options, positions=positions, padding=padding, where=where)
+    return vocabulary.train(texts, options, positions=positions, ends=ends, padding=padding, where=where)
 
 
 def train_like(source: Path, texts: Texts, options: TokenizerOptions, family: Any) -> Trained:
     """Trains a tokenizer for a network: as many positions, and padding where the network counts positions from it."""
     config = AutoConfig.from_pretrained(source, **SAFE)
     padding = int(config.pad_token_id or 0)
-    return learn(texts, options, positions=family.positions(config), padding=padding if padding < len(SPECIAL) else 0)
+    room = family.positions(config)
+    return learn(texts, options, positions=room, ends=family.ends, padding=padding if padding < len(SPECIAL) else 0)
 
 
 def lines(path: Path, name: str) -> Iterator[str]:

@@ -17,8 +17,10 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_L
 from attune.backbones import generating, networks
 from attune.backbones.family import NOTHING, SPEECH, Family, FamilyOptions, mean, read
 from attune.backbones.networks import Stack
+from attune.backbones.scratch import WIDER, ScratchOptions
+from attune.backbones.vocabulary import TokenizerOptions
 from attune.core.decoding import Decoding
-from attune.core.packing import IGNORED
+from attune.core.packing import IGNORED, ids_of, pieces_of
 from attune.errors import RecipeError
 
 """What stands for no token among labels; no loss is computed there."""
@@ -29,9 +31,13 @@ class Seq2SeqOptions(FamilyOptions):
 
     family: Literal["seq2seq"] = "seq2seq"
     name: str = Field(min_length=1)
-    """A folder relative to the data root, or a Hugging Face name."""
+    """A folder or bundle relative to the data root, a Hugging Face name, or scratch."""
     pooling: Literal["mean", "first"] = "mean"
     """How the encoder's tokens become one vector: their mean, or the first token as it is."""
+    scratch: ScratchOptions | None = None
+    """The size of a backbone from scratch."""
+    tokenizer: TokenizerOptions | None = None
+    """A tokenizer trained on your own text, for a backbone from scratch."""
 
 
 class Seq2Seq(Family):
@@ -48,6 +54,11 @@ class Seq2Seq(Family):
     kind: ClassVar[str] = "a sequence-to-sequence network"
     slow: ClassVar[bool] = True
     whole: ClassVar[bool] = False
+    architectures: ClassVar[tuple[str, ...]] = ("bart", "marian", "t5")
+    """What can be made from nothing, the usual one first."""
+    maker: ClassVar[Any] = AutoModelForSeq2SeqLM
+    """The transformers class of the whole network."""
+    ends: ClassVar[tuple[str, str]] = ("$A {sep}", "$A {sep} $B:1 {sep}:1")
 
     @property
     def automatic(self) -> Any:
@@ -73,6 +84,17 @@ class Seq2Seq(Family):
     def expect(cls, config: Any) -> None:
         """Refuses nothing: what has no decoder, transformers refuses to load."""
         del config
+
+    @classmethod
+    def besides(cls, size: ScratchOptions) -> dict[str, Any]:
+        """A decoder as large as the encoder; it begins with the padding token, and words have one table for all."""
+        inner = size.feed_forward or WIDER * size.width
+        return {
+            "decoder_layers": size.layers, "decoder_attention_heads": size.heads, "encoder_ffn_dim": inner,
+            "decoder_ffn_dim": inner, "num_decoder_layers": size.layers, "d_kv": size.width // size.heads,
+            "decoder_start_token_id": 0, "forced_eos_token_id": None, "scale_embedding": True,
+            "tie_word_embeddings": True,
+        }  # fmt: skip
 
     @classmethod
     def reading(cls, config: Any) -> Any:
@@ -152,6 +174,23 @@ class Seq2Seq(Family):
         cut: dict[str, Any] = {"truncation": True, "max_length": max_length} if max_length else {}
         batch = self.tokenizer(text_target=list(texts), return_attention_mask=False, **cut)
         return [np.asarray(row, dtype=np.int64) for row in batch["input_ids"]]
+
+    def collate(self, rows: Sequence[NDArray[np.int64]]) -> dict[str, Tensor]:
+        """Pads pieces as every family does; where texts are generated, the second piece of a row is what is written.
+
+        Args:
+            rows: Token ids, ragged, with types and pieces.
+
+        Returns:
+            As `Family.collate`, of all pieces; with a decoder of each row's first piece `(B, S)`, and as `labels`
+            `(B, T)` its second one, where rows have one.
+        """
+        if not self.speaks:
+            return super().collate(rows)
+        pieces = [pieces_of(row) for row in rows]
+        written = [ids_of(parts[1]) for parts in pieces if len(parts) > 1]
+        batch = super().collate([parts[0] for parts in pieces])
+        return batch | ({"labels": self.collate_targets(written)} if written else {})
 
     def collate_targets(self, rows: Sequence[NDArray[np.int64]]) -> Tensor:
         """Labels `(B, T)` int64 of texts to be written, with -100 where a row has ended."""

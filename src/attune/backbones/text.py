@@ -40,6 +40,7 @@ class Text(Family):
     })  # fmt: skip
     summary: ClassVar[str] = "encoders: BERT, RoBERTa, ModernBERT, DistilBERT, ELECTRA and their like"
     kind: ClassVar[str] = "a text encoder"
+    exchanges: ClassVar[bool] = True
     architectures: ClassVar[tuple[str, ...]] = ("bert", "distilbert", "electra", "modernbert", "roberta")
     """What can be made from nothing, the usual one first."""
     maker: ClassVar[Any] = AutoModel

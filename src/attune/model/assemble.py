@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from attune.backbones import origin
 from attune.backbones.checkpoints import Checkpoint
-from attune.backbones.family import FEWEST
+from attune.backbones.family import FEWEST, SPEECH
 from attune.backbones.networks import masks, reads_pairs
 from attune.backbones.registry import BACKBONES
 from attune.core.encoding import Encoding
@@ -41,6 +41,7 @@ FROM = {
     "tokens": "each token",
     "vocabulary": "each token with one of the vocabulary",
     "replaced": "each token with whether it was replaced",
+    "generate": "the text that follows",
 }
 """What a head answers from, in words."""
 
@@ -108,7 +109,7 @@ def why_not(cell: Cell) -> str:
             f"task that tags: {', '.join(able)}"
         )
     if HEADS.get(cell.head).trains and not METHODS.get(cell.method).trains:
-        able = [name for name in HEADS.names() if not HEADS.get(name).trains]
+        able = [name for name in HEADS.names() if not HEADS.get(name).trains and over in HEADS.get(name).over]
         return (
             f"head {cell.head} cannot answer before it is trained, and method {cell.method} trains nothing; use "
             f"method frozen with trainable_layers = 0 (the linear probe), or a head that answers untrained: "
@@ -199,6 +200,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
     method: Any = METHODS.get(cell.method)(recipe.method)
     reason = (
         missing_here(cell, checkpoint.name, config)
+        or nothing_moves(cell, method)
         or method.why_not(*family.dimensions(config, needs))
         or too_long(method, family.positions(config))
         or nothing_to_unfreeze(recipe.training, method, family.dimensions(config, needs)[0])
@@ -231,6 +233,17 @@ def missing_here(cell: Cell, name: str, config: Any) -> str:
     return (
         f"method {cell.method} needs {', '.join(missing)}, which the {config.model_type} network of {name} does not "
         f"provide; methods that work on it: {fits}"
+    )
+
+
+def nothing_moves(cell: Cell, method: Any) -> str:
+    """Why there is nothing to train; empty where there is."""
+    if getattr(method.options, "trainable_layers", 1) or not HEADS.get(cell.head).needs & SPEECH:
+        return ""
+    return (
+        f"head {cell.head} is the backbone's own and has nothing else to learn, and {cell.method} with "
+        "trainable_layers = 0 moves nothing of the backbone; use method none to measure it as it is, or "
+        "trainable_layers of 1 or more"
     )
 
 
@@ -328,7 +341,7 @@ class Model(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        return next(self.head.parameters()).device
+        return next(self.parameters()).device
 
     @property
     def solvable(self) -> bool:
@@ -355,9 +368,13 @@ class Model(nn.Module):
         return self.head(self.read(inputs))
 
     def read(self, inputs: dict[str, Tensor]) -> Tensor:
-        """What the head sees of a collated batch: one vector a row `(B, W)`, or one a token `(P, T, W)`."""
-        found = self.backbone(inputs) if reads_of(self.task) == "pooled" else self.backbone.tokens(inputs)
-        return self.task.join(found, inputs)
+        """What the head sees of a collated batch: one vector a row `(B, W)`, or one a token `(P, T, W)`.
+
+        Where texts are generated, of each row that is learned what may stand at each place, `(B, T, V)`.
+        """
+        kind = reads_of(self.task)
+        read = self.backbone if kind == "pooled" else self.backbone.tokens if kind == "tokens" else self.backbone.logits
+        return self.task.join(read(inputs), inputs)
 
     def loss(self, inputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
         """Total `(B,)` and weight `(B,)` of a collated batch; a head that scores whole sequences has its own loss.
@@ -395,8 +412,13 @@ class Model(nn.Module):
         return rows_of_all(self._batched(ids, self), self.task.features)
 
     @torch.inference_mode()
-    def outputs(self, ids: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
-        """What the head says of each row, `(K,)` or `(T, K)`, in the order given, whatever the batches."""
+    def outputs(self, ids: Sequence[NDArray[np.int64]]) -> list[Any]:
+        """What the head says of each row, `(K,)` or `(T, K)`, in the order given, whatever the batches.
+
+        A task with `tell` asks the backbone itself: for a text, not for numbers.
+        """
+        if hasattr(self.task, "tell"):
+            return self.task.tell(self.backbone, ids)
         return self._batched(ids, self.answer if hasattr(self.head, "asked") else self)
 
     def answer(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -442,9 +464,7 @@ class Model(nn.Module):
         encoding = self.encode(rows)
         return self.decode(rows, encoding, self.outputs(encoding.ids))
 
-    def decode(
-        self, rows: Sequence[Mapping[str, Any]], encoding: Encoding, outputs: Sequence[NDArray[np.float32]]
-    ) -> list[Prediction]:
+    def decode(self, rows: Sequence[Mapping[str, Any]], encoding: Encoding, outputs: Sequence[Any]) -> list[Prediction]:
         """Answers rows that were read and put through the head."""
         notices = self.notices(encoding)
         asked = Asked(rows, encoding, outputs, self.labels, self.head, self.temperature, notices)
@@ -471,8 +491,13 @@ def reads_of(task: Any) -> str:
 
 
 def unpadded(values: NDArray[np.float32], rows: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
-    """Values of padded pieces `(P, T, W)`: for each row of the tokens of its pieces `(T1 + T2 + …, W)`."""
+    """Values of padded pieces `(P, T, W)`: for each row of the tokens of its pieces `(T1 + T2 + …, W)`.
+
+    Where there is one a row, they are of its last piece: of what a decoder wrote.
+    """
     lengths = [[len(piece) for piece in pieces_of(row)] for row in rows]
+    if len(values) == len(rows):
+        lengths = [row[-1:] for row in lengths]
     piece = iter(values)
     return [np.concatenate([next(piece)[:length] for length in row]) for row in lengths]
 
@@ -482,13 +507,13 @@ def rows_of_all(parts: Sequence[NDArray[np.float32]], features: str) -> NDArray[
     return np.stack(parts) if features == "pooled" else np.concatenate(parts)
 
 
-def length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Groups rows of like length: at most `ROWS_A_BATCH` rows and `TOKENS_A_BATCH` padded tokens."""
+def length_batches(lengths: Sequence[int], tokens: int = TOKENS_A_BATCH) -> Iterator[list[int]]:
+    """Groups rows of like length: at most `ROWS_A_BATCH` rows and so many padded tokens."""
     batch: list[int] = []
     longest = 0
     for index in np.argsort(np.asarray(lengths), kind="stable")[::-1]:
         longest = max(longest, lengths[index])
-        if batch and (len(batch) >= ROWS_A_BATCH or longest * (len(batch) + 1) > TOKENS_A_BATCH):
+        if batch and (len(batch) >= ROWS_A_BATCH or longest * (len(batch) + 1) > tokens):
             yield batch
             batch, longest = [], lengths[index]
         batch.append(int(index))

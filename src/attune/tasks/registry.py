@@ -5,6 +5,7 @@ from attune.core.registry import Registry
 TASKS = Registry(
     "task",
     {
+        "causal_lm": "attune.tasks.causal_lm:CausalLM",
         "classification": "attune.tasks.classification:Classification",
         "masked_lm": "attune.tasks.masked_lm:MaskedLM",
         "pair": "attune.tasks.pair:Pair",

@@ -9,6 +9,7 @@ HEADS = Registry(
         "descriptions": "attune.tasks.heads.descriptions:DescriptionsHead",
         "language": "attune.tasks.heads.language:LanguageHead",
         "linear": "attune.tasks.heads.linear:LinearHead",
+        "own": "attune.tasks.heads.own:OwnHead",
         "replaced": "attune.tasks.heads.replaced:ReplacedHead",
     },
     "attune.heads",
