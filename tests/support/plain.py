@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,17 +14,64 @@ from attune.training.encoded import Encoded
 def texts_stay(task: str, model: Model, texts: Sequence[str], rows: Encoded) -> None:
     """No token is lost, however long its text, and each is asked for in its own row."""
     assert rows.truncated == 0 and rows.longest == model.backbone.max_length
-    special = model.task.known.special
-    own = model.backbone.tokenizer(list(texts), add_special_tokens=False, truncation=False)["input_ids"]
-    flat = ids_of(rows.flat)
-    assert flat[~special[flat]].tolist() == [token for row in own for token in row], "tokens were lost or moved"
-    trial = model.task.trial(model.backbone, [{"text": text} for text in texts])
-    assert max(map(len, trial.ids)) == model.backbone.max_length
-    ids, owners, targets = (np.concatenate(part) for part in (trial.ids, trial.owners, trial.targets))
+    OF[task](model, texts, rows)
+
+
+def tokens(model: Model, texts: Sequence[str]) -> list[list[int]]:
+    """The tokens of texts, without special ones."""
+    return model.backbone.tokenizer(list(texts), add_special_tokens=False, truncation=False)["input_ids"]
+
+
+def hidden_stay(model: Model, texts: Sequence[str], rows: Encoded) -> None:
+    """Every token is in one block; of each row those that are asked for are its own."""
+    covered(model, texts, rows)
+    for ids, targets, own in trial(model, texts):
+        assert np.where(targets == IGNORED, ids, targets).tolist() == own, (
+            "a row is asked for other tokens than its own"
+        )
+
+
+def replaced_stay(model: Model, texts: Sequence[str], rows: Encoded) -> None:
+    """Every token is in one block; the tokens of each row that are not its own are the ones called replaced."""
+    covered(model, texts, rows)
+    for ids, targets, own in trial(model, texts):
+        assert np.flatnonzero(ids != own).tolist() == np.flatnonzero(targets == 1).tolist()
+
+
+def next_stay(model: Model, texts: Sequence[str], rows: Encoded) -> None:
+    """Every token but the first of all is the target of one block, and of one row's."""
+    own = tokens(model, texts)
+    special, asked = model.task.known.special, []
+    for number in range(len(rows)):
+        ids, targets = model.task.corrupted(rows.row(number), model.task.plan, np.random.default_rng(0))
+        assert targets[:-1].tolist() == ids[1:].tolist() and targets[-1] == IGNORED
+        asked += targets[:-1][~special[targets[:-1]]].tolist()
+    assert asked == [token for row in own for token in row], "tokens were lost, moved or asked for twice"
+    made = model.task.trial(model.backbone, [{"text": text} for text in texts])
+    owners, targets = (np.concatenate(part) for part in (made.owners, made.targets))
     for number, row in enumerate(own):
-        mine, asked = ids[owners == number], targets[owners == number]
-        known = mine if task == "replaced_token" else np.where(asked == IGNORED, mine, asked)
-        apart = np.flatnonzero(known != row)
-        expected = np.flatnonzero(asked == 1).tolist() if task == "replaced_token" else []
-        assert apart.tolist() == expected, "a row is asked for other tokens than its own"
+        mine = targets[(owners == number) & (targets != IGNORED)]
+        assert mine[~special[mine]].tolist() == row, "a row is asked for other tokens than its own"
+
+
+def covered(model: Model, texts: Sequence[str], rows: Encoded) -> None:
+    """Every token is in one block, in order."""
+    flat = ids_of(rows.flat)
+    kept = flat[~model.task.known.special[flat]].tolist()
+    assert kept == [token for row in tokens(model, texts) for token in row], "tokens were lost or moved"
+
+
+def trial(model: Model, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray, list[int]]]:
+    """Of each row the tokens and targets of the fixed draw, and its own tokens."""
+    made = model.task.trial(model.backbone, [{"text": text} for text in texts])
+    assert max(map(len, made.ids)) == model.backbone.max_length
+    ids, owners, targets = (np.concatenate(part) for part in (made.ids, made.owners, made.targets))
     assert (targets != IGNORED).any()
+    own = tokens(model, texts)
+    return [(ids[owners == number], targets[owners == number], row) for number, row in enumerate(own)]
+
+
+OF: Mapping[str, Callable[[Model, Sequence[str], Encoded], None]] = {
+    "causal_lm": next_stay, "masked_lm": hidden_stay, "replaced_token": replaced_stay,
+}  # fmt: skip
+"""What is tried, by task."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from attune.backbones.unigram import pieces
@@ -23,6 +23,8 @@ COVERAGE = 0.9995
 ENDS = ("{cls} $A {sep}", "{cls} $A {sep} $B:1 {sep}:1")
 """What an encoder reads of one text and of two."""
 INSIDE = "##"
+BLANKS = " \n"
+"""What a tokenizer of characters knows whether the text holds it or not: line breaks stand between texts."""
 SEEN_TWICE = 2
 """What occurs once makes no token."""
 
@@ -30,8 +32,9 @@ SEEN_TWICE = 2
 class TokenizerOptions(Options):
     """A tokenizer trained on your own text."""
 
-    kind: Literal["bpe", "unigram", "wordpiece"] = "bpe"
-    """bpe reads bytes, so that no character is unknown; unigram and wordpiece (BERT's) read characters."""
+    kind: Literal["bpe", "unigram", "wordpiece", "character"] = "bpe"
+    """bpe reads bytes, so that no character is unknown; unigram and wordpiece (BERT's) read characters. character: each
+    character of the text is a token, spaces and line breaks too."""
     vocabulary: int = Field(8000, ge=6, le=1_000_000)
     """Most tokens, the five special ones included; fewer where the text has no more."""
     text: str = ""
@@ -118,7 +121,8 @@ def train(
         RecipeError: The vocabulary cannot hold the alphabet.
     """
     core = CORES[options.kind](options.lower)
-    counts = characters(core.normalizer, texts())
+    single = options.kind == "character"
+    counts = characters(core.normalizer, texts(), blanks=single)
     if not counts:
         raise DataError(
             "there is no text to train a tokenizer on",
@@ -126,7 +130,7 @@ def train(
             expected="UTF-8, one text a line",
             remedy="name another file in backbone.tokenizer.text, or leave it out to use the training rows",
         )
-    known = sorted(counts) if options.kind == "bpe" else covering(counts)
+    known = sorted(counts) if options.kind in EVERYTHING else covering(counts)
     special = [*SPECIAL[1 : padding + 1], PAD, *SPECIAL[padding + 1 :]]
     reading = Reading(core.normalizer, core.pre_tokenizer, texts, known)
     core.model = MODELS[options.kind](reading, options.vocabulary, special)
@@ -138,12 +142,12 @@ def train(
     )
 
 
-def characters(normaliser: Any, texts: Iterable[str]) -> Counter[str]:
-    """How often each character occurs in normalised texts, white space left out."""
+def characters(normaliser: Any, texts: Iterable[str], *, blanks: bool = False) -> Counter[str]:
+    """How often each character occurs in normalised texts, white space left out unless it is asked for."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(normaliser.normalize_str(text))
-    return Counter({letter: count for letter, count in counts.items() if not letter.isspace()})
+    return Counter({letter: count for letter, count in counts.items() if blanks or not letter.isspace()})
 
 
 def covering(counts: Counter[str]) -> list[str]:
@@ -184,6 +188,15 @@ def bert(lower: bool) -> Tokenizer:
     core.normalizer = normalizers.BertNormalizer(lowercase=lower)
     core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     core.decoder = decoders.WordPiece(prefix=INSIDE)
+    return core
+
+
+def single(lower: bool) -> Tokenizer:
+    """Characters, each by itself."""
+    core = Tokenizer(models.WordLevel({UNKNOWN: 0}, unk_token=UNKNOWN))
+    core.normalizer = normalizers.Sequence([normalizers.NFC(), *([normalizers.Lowercase()] * lower)])
+    core.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    core.decoder = decoders.Fuse()
     return core
 
 
@@ -235,6 +248,13 @@ def unigram_model(reading: Reading, size: int, special: list[str]) -> Any:
     return models.Unigram([*((token, 0.0) for token in special), *found], special.index(UNKNOWN), False)
 
 
+def character_model(reading: Reading, size: int, special: list[str]) -> Any:
+    """A token for each character, in the order of their numbers in Unicode."""
+    letters = sorted({*reading.alphabet, *BLANKS})
+    refuse_narrow(size, special, len(letters), "characters")
+    return models.WordLevel({token: number for number, token in enumerate([*special, *letters])}, unk_token=UNKNOWN)
+
+
 def refuse_narrow(size: int, special: Sequence[str], letters: int, called: str) -> None:
     """Stops where a vocabulary cannot hold the alphabet."""
     if size < len(special) + letters:
@@ -263,7 +283,11 @@ def finished(core: Tokenizer, positions: int, kind: str, ends: tuple[str, str] =
     )  # fmt: skip
 
 
-CORES: dict[str, Callable[[bool], Tokenizer]] = {"bpe": byte_level, "unigram": spaced, "wordpiece": bert}
+EVERYTHING = ("bpe", "character")
+"""Kinds that leave no character out."""
+CORES: dict[str, Callable[[bool], Tokenizer]] = {
+    "bpe": byte_level, "unigram": spaced, "wordpiece": bert, "character": single,
+}  # fmt: skip
 MODELS: dict[str, Callable[[Reading, int, list[str]], Any]] = {
-    "bpe": bpe_model, "unigram": unigram_model, "wordpiece": wordpiece_model,
+    "bpe": bpe_model, "unigram": unigram_model, "wordpiece": wordpiece_model, "character": character_model,
 }  # fmt: skip

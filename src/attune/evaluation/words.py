@@ -40,6 +40,9 @@ TITLES = {
     "recall_1": "Recall at 1",
     "recall_5": "Recall at 5",
     "recall_10": "Recall at 10",
+    "nats_per_character": "Nats per character",
+    "bits_per_byte": "Bits per byte",
+    "next_accuracy": "Next-token accuracy",
     "masked_perplexity": "Masked perplexity",
     "masked_accuracy": "Masked accuracy",
     "replaced_f1": "Replaced F1",
@@ -90,6 +93,10 @@ MEANINGS = {
     "recall_5": "share of a row's right candidates among its first five",
     "recall_10": "share of a row's right candidates among its first ten",
     "root_mean_squared_error": "the same, large errors counting more; lower is better",
+    "perplexity": "among how many tokens the right text's next one was as good as drawn blindly; lower is better",
+    "nats_per_character": "surprise at each character of the text, in nats, whatever the tokenizer; lower is better",
+    "bits_per_byte": "surprise at each UTF-8 byte of the text, in bits, whatever the tokenizer; lower is better",
+    "next_accuracy": "share of tokens that were held the likeliest",
     "masked_perplexity": "among how many tokens it is as good as choosing blindly, for a hidden one; lower is better",
     "masked_accuracy": "share of hidden tokens told exactly",
     "replaced_f1": "F1 of the tokens that were replaced",
@@ -124,7 +131,9 @@ BASELINES = {
 }
 
 PLAIN = (
+PLAIN = (
     "mcc", "log_loss", "mae_steps", "mean_absolute_error", "root_mean_squared_error", "masked_perplexity", "perplexity",
+    "nats_per_character", "bits_per_byte",
 )  # fmt: skip
 """Metrics that are not shares, and are not said in per cent."""
 

@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import cross_entropy
 
 from attune.core.packing import IGNORED
 from attune.core.texts import rows_of
 from attune.data.table import Table
-from attune.model.assemble import Model, length_batches
+from attune.model.assemble import TOKENS_A_BATCH, Model, length_batches
 from attune.tasks.common.drawn import DrawnScores, Found, Trial
 from attune.training.encoded import padded
 
 CHUNK = 1024
+LOGITS = 2**26
+"""Numbers that are in memory at once where a backbone's own language head answers; 256 MiB."""
 
 
 def scores(model: Model, table: Table, name: str) -> DrawnScores:
@@ -31,16 +34,16 @@ def scores(model: Model, table: Table, name: str) -> DrawnScores:
         The scores by row.
     """
     parts: list[Found] = []
-    done = 0
+    everything: list[dict[str, Any]] = []
     for rows in chunks(model, table):
         trial: Trial = model.task.trial(model.backbone, rows)
         values = np.concatenate([np.zeros((0, 2), dtype=np.float32), *judged(model, trial)])
         gold, owners = flat(trial.targets), flat(trial.owners)
         kept = gold != IGNORED
         loss, chosen = values[kept].astype(np.float64).T
-        parts.append(Found(owners[kept] + done, gold[kept], chosen.astype(np.int64), loss))
-        done += len(rows)
-    return model.task.scores(name, done, together(parts))
+        parts.append(Found(owners[kept] + len(everything), gold[kept], chosen.astype(np.int64), loss))
+        everything += rows
+    return model.task.scores(name, everything, together(parts))
 
 
 def chunks(model: Model, table: Table) -> Iterator[list[dict[str, Any]]]:
@@ -65,20 +68,40 @@ def judged(model: Model, trial: Trial) -> list[NDArray[np.float32]]:
     """Loss and answer `(T, 2)` of every token of every block, whatever the batches."""
     model.eval()
     head: Any = model.head
+    verdict = head.judged if hasattr(head, "judged") else likeliest
+    at_once = max(1, LOGITS // model.outputs_count) if verdict is likeliest else TOKENS_A_BATCH
     found: dict[int, NDArray[np.float32]] = {}
-    for batch in length_batches([len(block) for block in trial.ids]):
+    for batch in length_batches([len(block) for block in trial.ids], at_once):
         features = model.read(model.collate([trial.ids[i] for i in batch]))
-        values = head.judged(features, padded([trial.targets[i] for i in batch]).to(model.device)).cpu().numpy()
-        found |= {i: line[: len(trial.ids[i])] for i, line in zip(batch, values, strict=True)}
+        values = verdict(features, padded([trial.targets[i] for i in batch]).to(model.device)).cpu().numpy()
+        found |= {i: line[: len(trial.targets[i])] for i, line in zip(batch, values, strict=True)}
     return [found[i] for i in range(len(trial.ids))]
 
 
-def majority(model: Model, train: Table, scored: DrawnScores) -> DrawnScores:
+def likeliest(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Of every token asked for its loss and the likeliest answer; zeros elsewhere.
+
+    Args:
+        logits: `(P, T, V)`.
+        targets: `(P, T)`, −100 where nothing is asked.
+
+    Returns:
+        `(P, T, 2)` float32.
+    """
+    asked = targets != IGNORED
+    found = logits.new_zeros((*targets.shape, 2), dtype=torch.float32)
+    own = logits[asked].float()
+    found[asked] = torch.stack([cross_entropy(own, targets[asked], reduction="none"), own.argmax(-1).float()], -1)
+    return found
+
+
+def majority(model: Model, train: Table, table: Table, scored: DrawnScores) -> DrawnScores:
     """The baseline that knows how frequent tokens are in the training rows, and nothing of the text.
 
     Args:
         model: For task and backbone.
         train: The training rows.
+        table: The rows that were answered.
         scored: A model's answers, for what was asked.
 
     Returns:
@@ -88,4 +111,5 @@ def majority(model: Model, train: Table, scored: DrawnScores) -> DrawnScores:
     owners = np.repeat(np.arange(len(scored.gold)), [len(gold) for gold in scored.gold])
     gold = flat([np.asarray(gold, dtype=np.int64) for gold in scored.gold])
     chosen, loss = model.task.frequent(gold, counts)
-    return model.task.scores("majority", len(scored.gold), Found(owners, gold, chosen, loss))
+    everything = [row for rows in chunks(model, table) for row in rows]
+    return model.task.scores("majority", everything, Found(owners, gold, chosen, loss))

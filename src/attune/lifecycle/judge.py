@@ -194,7 +194,7 @@ def beside(
         One record a baseline.
     """
     if isinstance(judged.answers, DrawnScores):
-        yield from (drawn.majority(model, train, judged.answers) for _ in wanted)
+        yield from (drawn.majority(model, train, judged.table, judged.answers) for _ in wanted)
         return
     reader = pair_vectoriser if len(model.task.form.texts) > 1 else vectoriser
     if not isinstance(judged.answers, Answers):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from attune.backbones import origin
 from attune.backbones.checkpoints import Checkpoint
-from attune.backbones.family import FEWEST
+from attune.backbones.family import FEWEST, SPEECH
 from attune.backbones.networks import masks, reads_pairs
 from attune.backbones.registry import BACKBONES
 from attune.core.encoding import Encoding
@@ -215,6 +215,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
     method: Any = METHODS.get(cell.method)(recipe.method)
     reason = (
         missing_here(cell, checkpoint.name, config)
+        or nothing_moves(cell, method)
         or method.why_not(*family.dimensions(config, needs))
         or too_long(method, family.positions(config))
         or nothing_to_unfreeze(recipe.training, method, family.dimensions(config, needs)[0])
@@ -248,6 +249,17 @@ def missing_here(cell: Cell, name: str, config: Any) -> str:
     return (
         f"method {cell.method} needs {', '.join(missing)}, which the {config.model_type} network of {name} does not "
         f"provide; methods that work on it: {fits}"
+    )
+
+
+def nothing_moves(cell: Cell, method: Any) -> str:
+    """Why there is nothing to train; empty where there is."""
+    if getattr(method.options, "trainable_layers", 1) or not HEADS.get(cell.head).needs & SPEECH:
+        return ""
+    return (
+        f"head {cell.head} is the backbone's own and has nothing else to learn, and {cell.method} with "
+        "trainable_layers = 0 moves nothing of the backbone; use method none to measure it as it is, or "
+        "trainable_layers of 1 or more"
     )
 
 
@@ -526,13 +538,13 @@ def rows_of_all(parts: Sequence[NDArray[np.float32]], features: str) -> NDArray[
     return np.stack(parts) if features == "pooled" else np.concatenate(parts)
 
 
-def length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Groups rows of like length: at most `ROWS_A_BATCH` rows and `TOKENS_A_BATCH` padded tokens."""
+def length_batches(lengths: Sequence[int], tokens: int = TOKENS_A_BATCH) -> Iterator[list[int]]:
+    """Groups rows of like length: at most `ROWS_A_BATCH` rows and so many padded tokens."""
     batch: list[int] = []
     longest = 0
     for index in np.argsort(np.asarray(lengths), kind="stable")[::-1]:
         longest = max(longest, lengths[index])
-        if batch and (len(batch) >= ROWS_A_BATCH or longest * (len(batch) + 1) > TOKENS_A_BATCH):
+        if batch and (len(batch) >= ROWS_A_BATCH or longest * (len(batch) + 1) > tokens):
             yield batch
             batch, longest = [], lengths[index]
         batch.append(int(index))

@@ -16,10 +16,10 @@ from attune.core.recipe import Options
 from attune.core.records import Alternative, Prediction, Span
 from attune.core.texts import FIRST
 from attune.tasks.common.asked import Asked
-from attune.tasks.common.drawn import DrawnScores, DrawnTask, Found
+from attune.tasks.common.drawn import DrawnScores, DrawnTask, Found, Rows
 from attune.tasks.common.labelled import Labels
 from attune.tasks.common.masking import Plan, hidden, replaced
-from attune.tasks.common.vocabulary import Vocabulary
+from attune.tasks.common.vocabulary import Vocabulary, by_frequency
 
 
 class MaskedLMOptions(Options):
@@ -124,9 +124,9 @@ class MaskedLM(DrawnTask):
         targets = np.where(chosen, ids_of(ids), IGNORED).astype(np.int32)
         return replaced(ids, chosen, plan, self.known, draw), targets
 
-    def scores(self, name: str, rows: int, found: Found) -> MaskedScores:
+    def scores(self, name: str, rows: Rows, found: Found) -> MaskedScores:
         """What was answered, gathered by row."""
-        return MaskedScores.of(name, rows, found, vocabulary=self.known)
+        return MaskedScores.of(name, len(rows), found, vocabulary=self.known)
 
     def frequent(self, gold: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], Any]:
         """The baseline that answers the most frequent token, with every token's frequency, one added to each count.
@@ -138,8 +138,7 @@ class MaskedLM(DrawnTask):
         Returns:
             Its answers `(M,)`, and their losses `(M,)`.
         """
-        shares = (counts + 1) / (counts.sum() + len(counts))
-        return np.full(len(gold), int(np.argmax(counts))), -np.log(shares[gold])
+        return by_frequency(gold, counts)
 
     def outputs_of(self, labels: Labels) -> int:
         """How many logits a token has: one a token of the vocabulary."""

@@ -71,7 +71,16 @@ HIGHER_IS_BETTER: dict[str, bool] = {
 
 
 LOWER = frozenset(
-    {"loss", "mean_absolute_error", "root_mean_squared_error", "perplexity", "masked_perplexity", "slot_error_rate"}
+    {
+        "loss",
+        "mean_absolute_error",
+        "root_mean_squared_error",
+        "perplexity",
+        "masked_perplexity",
+        "nats_per_character",
+        "bits_per_byte",
+        "slot_error_rate",
+    }
 )
 """Figures of other tasks that are better where they are smaller."""
 

@@ -5,6 +5,7 @@ from attune.core.registry import Registry
 TASKS = Registry(
     "task",
     {
+        "causal_lm": "attune.tasks.causal_lm:CausalLM",
         "classification": "attune.tasks.classification:Classification",
         "embedding": "attune.tasks.embedding:Embedding",
         "generation": "attune.tasks.generation:Generation",

@@ -17,7 +17,7 @@ from attune.core.recipe import Options
 from attune.core.records import Prediction, Span
 from attune.core.texts import FIRST
 from attune.tasks.common.asked import Asked
-from attune.tasks.common.drawn import TRIAL, DrawnScores, DrawnTask, Found
+from attune.tasks.common.drawn import TRIAL, DrawnScores, DrawnTask, Found, Rows
 from attune.tasks.common.labelled import Labels
 from attune.tasks.common.masking import Plan, hidden
 from attune.tasks.common.vocabulary import Vocabulary
@@ -113,11 +113,11 @@ class ReplacedToken(DrawnTask):
         targets = np.where(self.known.special[bare], IGNORED, result != bare).astype(np.int32)
         return result, targets
 
-    def scores(self, name: str, rows: int, found: Found) -> ReplacedScores:
+    def scores(self, name: str, rows: Rows, found: Found) -> ReplacedScores:
         """What was answered, gathered by row."""
-        both = np.bincount(found.owners, found.gold * found.chosen, rows)
-        either = np.bincount(found.owners, found.gold + found.chosen, rows)
-        return ReplacedScores.of(name, rows, found, both=both, either=either)
+        both = np.bincount(found.owners, found.gold * found.chosen, len(rows))
+        either = np.bincount(found.owners, found.gold + found.chosen, len(rows))
+        return ReplacedScores.of(name, len(rows), found, both=both, either=either)
 
     def frequent(self, gold: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], Any]:
         """The baseline that takes every token for the text's own, as sure as their share says.

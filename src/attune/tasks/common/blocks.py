@@ -89,6 +89,19 @@ def cut(rows: Sequence[Lines], before: Lines, after: Lines, length: int) -> list
     return [np.concatenate([before, flat[at : at + room], after]) for at in range(0, len(flat), room)]
 
 
+def overlapping(flat: Lines, length: int) -> list[Lines]:
+    """Cuts lines into blocks, each of which begins with the last line of the one before it; the last is shorter.
+
+    Args:
+        flat: `(T, C)`.
+        length: Lines of a whole block, at least two.
+
+    Returns:
+        Blocks; each line but the first is in one of them as another than its first.
+    """
+    return [flat[at : at + length] for at in range(0, max(len(flat) - 1, 1), length - 1)]
+
+
 def beside(ids: NDArray[np.int64], *values: int) -> Lines:
     """Lines of tokens that all have the same values beside their ids."""
     return np.column_stack([ids, *(np.full(len(ids), value, dtype=np.int64) for value in values)])

@@ -25,6 +25,8 @@ from attune.tasks.common.vocabulary import Vocabulary
 from attune.tasks.heads.registry import HEADS
 from attune.tasks.metrics import higher_is_better
 
+Rows = Sequence[Mapping[str, Any]]
+"""Rows with their texts."""
 TRIAL = Plan(share=0.15)
 """What every figure is measured on, whatever the recipe trains on, so that bundles can be compared."""
 TRIAL_SEED = 20_261_123
@@ -179,7 +181,7 @@ class DrawnTask(ABC):
         """
 
     @abstractmethod
-    def scores(self, name: str, rows: int, found: Found) -> DrawnScores:
+    def scores(self, name: str, rows: Rows, found: Found) -> DrawnScores:
         """What was answered, gathered by row."""
 
     @abstractmethod

@@ -23,6 +23,8 @@ class Vocabulary:
         embedding: The vectors that the backbone reads tokens by; the live module.
         text_of: The text of a token, of its id.
         head: Reads the numbers of the checkpoint's own language head, by the names of the head's parameters; or none.
+        plainly: The text of a token, of its id, with the spaces and line breaks that it holds.
+        longest: Tokens that the backbone reads of a text.
     """
 
     mask: int
@@ -32,6 +34,8 @@ class Vocabulary:
     embedding: nn.Embedding
     text_of: Callable[[int], str]
     head: Callable[[], Mapping[str, Tensor]] = dict[str, Tensor]
+    plainly: Callable[[int], str] = str
+    longest: int = 1
 
     @classmethod
     def of(cls, backbone: Any) -> Vocabulary:
@@ -47,9 +51,25 @@ class Vocabulary:
             plain=np.flatnonzero(~special).astype(np.int64),
             embedding=embedding,
             text_of=lambda number: tokenizer.decode([number]).strip(),
+            plainly=lambda number: tokenizer.decode([number]),
+            longest=backbone.max_length,
             head=getattr(backbone, "language_head", dict[str, Tensor]),
         )
 
     def texts_of(self, numbers: Sequence[int]) -> list[str]:
         """The texts of some tokens."""
         return [self.text_of(int(number)) for number in numbers]
+
+
+def by_frequency(gold: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Answers of what knows only how frequent tokens are: the most frequent one, one added to each count.
+
+    Args:
+        gold: `(M,)` the right tokens.
+        counts: `(V,)` how often each token occurs in the training rows.
+
+    Returns:
+        The answers `(M,)`, and their losses in nats `(M,)`.
+    """
+    shares = (counts + 1) / (counts.sum() + len(counts))
+    return np.full(len(gold), int(np.argmax(counts))), -np.log(shares[gold])
