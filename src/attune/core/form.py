@@ -37,6 +37,7 @@ class Form:
         several: Whether a row has a list of labels.
         gold: What is right for a row, where that is more than labels.
         tokens: Whether a text may come as a list of its tokens.
+        lines: Whether a text may come as a list of its sentences, which become its lines.
         also: Other fields that are read of a row, each with its check; they come as JSON values or as JSON text.
     """
 
@@ -44,6 +45,7 @@ class Form:
     several: bool = False
     gold: Gold | None = None
     tokens: bool = False
+    lines: bool = False
     also: Mapping[str, Read] = field(default_factory=dict[str, Read])
 
     @property
@@ -52,13 +54,13 @@ class Form:
         return (*self.texts, *self.also)
 
     def joined(self, cells: Mapping[str, Any]) -> dict[str, Any]:
-        """A row's cells, with a text that came as a list of tokens as a text; those are kept as `tokens`."""
+        """A row's cells, with a text that came as a list as a text; tokens are kept as `tokens`."""
         given = cells.get(FIRST)
-        if (
-            not self.tokens
-            or not isinstance(given, list)
-            or not all(isinstance(token, str) and token for token in given)
-        ):
+        if not isinstance(given, list) or not all(isinstance(item, str) and item for item in given):
+            return dict(cells)
+        if self.lines:
+            return {**cells, FIRST: "\n".join(" ".join(item.splitlines()) for item in given)}
+        if not self.tokens:
             return dict(cells)
         return {**cells, FIRST: text_of_tokens(given), "tokens": given}
 

@@ -39,6 +39,9 @@ TITLES = {
     "ndcg_10": "NDCG at 10",
     "recall_5": "Recall at 5",
     "recall_10": "Recall at 10",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
+    "rouge_l": "ROUGE-L",
 }
 
 MEANINGS = {
@@ -76,6 +79,9 @@ MEANINGS = {
     "recall_5": "share of a row's right candidates among its first five",
     "recall_10": "share of a row's right candidates among its first ten",
     "root_mean_squared_error": "the same, large errors counting more; lower is better",
+    "rouge_1": "F1 of the words that answer and reference share, averaged over rows; of Chinese its characters",
+    "rouge_2": "the same of words side by side",
+    "rouge_l": "the same of the longest sequence of words that both have in one order",
 }
 
 BY = {"length": "Length", "script": "Script"}
@@ -90,6 +96,8 @@ BASELINES = {
     "span search": "untuned span search",
     "mean": "the training mean",
     "cosine": "cosines of untuned vectors",
+    "lead": "the first three sentences",
+    "centroid": "the sentences nearest to the middle of their text, untuned",
     "often right": "how often a candidate was right before",
 }
 

@@ -6,6 +6,7 @@ TASKS = Registry(
     "task",
     {
         "classification": "attune.tasks.classification:Classification",
+        "extractive": "attune.tasks.extractive:Extractive",
         "pair": "attune.tasks.pair:Pair",
         "question_answering": "attune.tasks.question_answering:QuestionAnswering",
         "ranking": "attune.tasks.ranking:Ranking",
