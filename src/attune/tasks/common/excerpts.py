@@ -40,13 +40,14 @@ def best(scores: Scored, parts: Sequence[str], count: int, *, blocking: bool) ->
     chosen: list[int] = []
     said: set[tuple[str, ...]] = set()
     looked = 0
-    for number in order:
+    numbers: list[int] = order.tolist()
+    for number in numbers:
         if len(chosen) == count:
             break
         looked += 1
         own = trigrams(parts[number])
         if not (blocking and own & said):
-            chosen.append(int(number))
+            chosen.append(number)
             said |= own
     steps = -np.diff(scores[order[: looked + 1]])
     return sorted(chosen), float(steps.min(initial=1.0))
