@@ -110,8 +110,8 @@ def run(program: str, limits: Limits | None = None, *, trusted: bool = False) ->
     """Runs a program in a process of its own.
 
     It has a folder with nothing in it but itself, which is removed afterwards, no input, and an environment without the
-    caller's variables. It counts as passed if its last line was reached: one that exits before its tests have run has failed. That is no
-    guard against a program written to deceive whoever runs it.
+    caller's variables. It counts as passed if its last line was reached: one that exits before its tests have run has
+    failed. That is no guard against a program written to deceive whoever runs it.
 
     Args:
         program: Python source, the tests at its end.
