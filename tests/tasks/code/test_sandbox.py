@@ -183,7 +183,7 @@ def test_pass_at_k_is_the_mean_over_every_choice():
 
 def test_programs_of_both_forms():
     assert with_tests("x = 1", {"tests": ["assert x", "assert x == 1"], "test_setup": "import os"}) == (
-        "import os\nx = 1\nassert x\nassert x == 1\n"
+        "x = 1\nimport os\nassert x\nassert x == 1\n"
     )
     assert with_tests("def f(): pass", {"tests": "def check(c): c()", "entry_point": "f"}).endswith("check(f)\n")
 

@@ -44,13 +44,13 @@ def with_tests(code: str, problem: Mapping[str, Any]) -> str:
     Args:
         code: A candidate, whole: with the prompt where it is the prompt's continuation.
         problem: `tests` (source, or a list of statements), and if these define `check` as HumanEval's do,
-            `entry_point`: the name of what is handed to it. `test_setup`, if any, comes first.
+            `entry_point`: the name of what is handed to it. `test_setup`, if any, comes between the two.
 
     Returns:
         Python source.
     """
     tests = problem["tests"]
-    lines = [problem.get("test_setup") or "", code, tests if isinstance(tests, str) else "\n".join(tests)]
+    lines = [code, problem.get("test_setup") or "", tests if isinstance(tests, str) else "\n".join(tests)]
     if problem.get("entry_point"):
         lines.append(f"check({problem['entry_point']})")
     return "\n".join(lines) + "\n"

@@ -276,6 +276,8 @@ def ambiguous(pairs: Sequence[tuple[Meaning, str]], plain: Lexicon) -> frozenset
             phrase = normal(match.group())
             holding[phrase] += 1
             said = plain.index[phrase]
-            right[phrase] += any(meaning.get(slot) == value or (value == YES and slot in meaning) for slot, value in said)
+            right[phrase] += any(
+                meaning.get(slot) == value or (value == YES and slot in meaning) for slot, value in said
+            )
     single = {phrase for phrase in holding if " " not in phrase and right[phrase] < SURE * holding[phrase]}
     return frozenset(shared | single)

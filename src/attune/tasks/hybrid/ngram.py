@@ -133,7 +133,7 @@ class NGrams:
         """One token, of those that followed the longest context after which one may come."""
         for size in range(self.order - 1, -1, -1):
             context = list(tokens[len(tokens) - size :]) if size else []
-            words = [word for word in self.levels[size].get(" ".join(context), {}) if allowed(word)]
+            words = [word for word in self.levels[size].get(" ".join(context), {}) if word != BEGIN and allowed(word)]
             if words:
                 chances = np.array([self.probability(word, context) for word in words])
                 return words[int(random.choice(len(words), p=chances / chances.sum()))]

@@ -68,9 +68,7 @@ def with_article(part: str, following: str) -> str:
     """What stands before a value, its article as the value begins."""
     if not following:
         return part
-    return re.sub(
-        r"\b([Aa])n?(\s+)$", lambda match: f"{match[1]}{'n' * bool(VOWEL.match(following))}{match[2]}", part
-    )
+    return re.sub(r"\b([Aa])n?(\s+)$", lambda match: f"{match[1]}{'n' * bool(VOWEL.match(following))}{match[2]}", part)
 
 
 class Templates:
@@ -125,7 +123,8 @@ class Templates:
             said, text = part
             parts.append(text)
             left -= said
-        parts += [plainly(slot, meaning[slot], meaning[first]) for slot in meaning if slot in left]
+        for slot in (slot for slot in meaning if slot in left):
+            parts.append(plainly(slot, meaning[slot], begun=bool(parts)))
         text = " ".join(parts)
         return text if exact(text, meaning, self.lexicon) else listed(meaning)
 
@@ -134,7 +133,8 @@ class Templates:
     ) -> tuple[frozenset[str], str] | None:
         """The text that says most of what is left to say, beside the first slot, which each sentence is about."""
         able = [slots for slots in self.by_slots if first in slots and slots <= left | {first} and len(slots) > 1]
-        for slots in sorted(able, key=lambda one: (-len(one), sorted(one))):
+        order = {slot: at for at, slot in enumerate(meaning)}
+        for slots in sorted(able, key=lambda one: (-len(one), sorted(order[slot] for slot in one))):
             if text := self._best(meaning, slots, fluency):
                 return slots, text
         return None
@@ -194,23 +194,22 @@ def delexicalised(text: str, meaning: Meaning, lexicon: Lexicon) -> str:
     return bare if PLACE.findall(bare) and len(set(PLACE.findall(bare))) == len(meaning) else ""
 
 
-def plainly(slot: str, value: str, subject: str) -> str:
-    """A sentence that says one slot of a subject, in the plainest words; the subject's own slot is just named."""
+def plainly(slot: str, value: str, *, begun: bool) -> str:
+    """A sentence that says one slot in the plainest words; whether others stand before it."""
     words = " ".join(words_of(slot))
     if is_yes_or_no(value):
-        return f"It is {'not ' * (value == NO)}{words}."
-    return f"Its {words} is {value}." if value != subject else f"{value}."
+        return f"{'It' if begun else 'This'} is {'not ' * (value == NO)}{words}."
+    return f"{'Its' if begun else 'The'} {words} is {value}."
 
 
 def listed(meaning: Meaning) -> str:
-    """Every slot with its value, one after another."""
+    """Every slot with its value, one after another, for what sentences would confuse."""
+    said = [(" ".join(words_of(slot)), value) for slot, value in meaning.items()]
     return "; ".join(
-        f"{'not ' * (value == NO)}{' '.join(words_of(slot))}" if is_yes_or_no(value) else value
-        for slot, value in meaning.items()
-    ) + "."  # fmt: skip
+        f"{'not ' * (value == NO)}{words}" if is_yes_or_no(value) else f"{words} {value}" for words, value in said
+    )
 
 
 def fluency_of(model: NGrams) -> Fluency:
     """How natural a text is by an n-gram model, in nats a token."""
     return lambda text: model.fluency(tokens_of(text))
-
