@@ -27,6 +27,7 @@ from attune.model import bundle as bundles
 from attune.model.assemble import AXES, Cell, Model, assemble, cells, check, nothing_moves, reads_of, why_not
 from attune.tasks.common.contrast import key_of
 from attune.tasks.common.labelled import Labels
+from attune.tasks.common.oracle import read_summary
 from attune.training.encoded import Encoded, encode, learned_from, prepare, refuse_lost
 from attune.training.events import Events
 from attune.training.loop import Loop, Place
@@ -75,6 +76,7 @@ TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     "causal_lm": {name: {"between": name} for name in ("line", "end", "nothing")},
     "embedding": {"plain": {}, "sizes": {"sizes": (8, 32), "size": 8, "symmetric": True, "negatives": 1}},
+    "extractive": {"mean": {}, "windows": {"sentences": 2, "overlap": 4, "blocking": False}},
     "generation": {
         "greedy": {"max_target": 12, "preset": "translation"},
         "beams": {
@@ -340,7 +342,23 @@ def answers_in(text: str) -> list[dict[str, Any]]:
     return [{"start": at["start"], "end": at["end"], "text": context[at["start"] : at["end"]]} for at in found]
 
 
-GOLDS: Mapping[str, Callable[[str], Any]] = {"question_answering": answers_in, "tagging": spans_in}
+def in_lines(text: str) -> str:
+    """A text with three words a line."""
+    words = text.split()
+    return "\n".join(" ".join(words[at : at + 3]) for at in range(0, len(words), 3))
+
+
+def summary_in(text: str) -> dict[str, Any]:
+    """What is right where a document's summary is its lines that hold a label name."""
+    told = [line for line in text.splitlines() if any(label in line.split() for label in LABELS)]
+    return read_summary("\n".join(told), {FIRST: text}, "auto")
+
+
+LAID_OUT: Mapping[str, Callable[[str], str]] = {"extractive": in_lines}
+"""Task to the form of its texts, where they are more than words in a row."""
+GOLDS: Mapping[str, Callable[[str], Any]] = {
+    "extractive": summary_in, "question_answering": answers_in, "tagging": spans_in
+}  # fmt: skip
 """Task to what is right for a text, where that is more than labels."""
 
 
@@ -386,7 +404,7 @@ class Table:
             told = " ".join([label, label, *rest])
             half = len(rest) // 2
             both = [" ".join([label, label, *part]) for part in (rest[:half], rest[half:])]
-            self.texts.append(joined(both) if pair else told)
+            self.texts.append(joined(both) if pair else LAID_OUT.get(task, str)(told))
             several = sorted({label, LABELS[int(draw.integers(len(LABELS)))]}) if row % 5 else []
             made = GOLDS.get(task)
             self.golds.append(made(self.texts[-1]) if made else several if multi_label else name[label])
@@ -405,7 +423,7 @@ class Table:
 
     def long(self) -> dict[str, Any]:
         """A row longer than any other."""
-        return self.row(joined([" ".join(WORDS)] * len(self.fields)))
+        return self.row(joined([LAID_OUT.get(self.task, str)(" ".join(WORDS))] * len(self.fields)))
 
     def batches(self, size: int) -> Iterator[dict[str, Any]]:
         """Columns, `size` rows at a time."""
@@ -571,7 +589,7 @@ class Bench:
 
 def unnamed(variant: Variant) -> bool:
     """Whether what a task learns of its rows is no label names."""
-    return variant.task in ("embedding", "generation", "ranking", "regression") or plain(variant.task)
+    return variant.task in ("embedding", "extractive", "generation", "ranking", "regression") or plain(variant.task)
 
 
 def bench(variant: Variant, root: Path, scratch: Path, *, count: int = 8, recipe: Recipe | None = None) -> Bench:
@@ -974,8 +992,25 @@ def ends_at(rows: Encoded, index: int) -> Any:
     return np.stack([targets & 1, targets >> 1], axis=1).astype(np.float32)
 
 
+def sentences_stay(variant: Variant, root: Path, scratch: Path) -> None:
+    """Invariant 9 of sentences: long documents lose none, and targets say which ones a summary is made of."""
+    on = bench(variant, root, scratch, count=10)
+    model, table = on.model, on.table
+    table.texts[3] = table.texts[7] = in_lines(" ".join(WORDS * 3))
+    table.golds[3] = table.golds[7] = summary_in(table.texts[3])
+    rows = encode(model, table, scratch / "long")
+    assert rows.lengths()[3] > model.backbone.max_length, "a long document is read in several windows"
+    right = [gold["oracle"] for gold in table.golds]
+    assert (rows.truncated, rows.lost, rows.golds) == (0, 0, sum(map(len, right)))
+    sure = [np.float32(rows.each[rows.starts[i] : rows.starts[i + 1]] == 1)[:, None] - 0.5 for i in range(len(rows))]
+    found = model.decode(texts(table), model.encode(texts(table)), sure)
+    assert [np.flatnonzero(one.probabilities > 0.5).tolist() for one in found] == right, "targets say other sentences"
+    assert [len(one.probabilities) for one in found] == [len(text.splitlines()) for text in table.texts]
+
+
 STAY: Mapping[str, Callable[[Variant, Path, Path], None]] = {
-    "embedding": pairs_stay, "generation": written_stay, "question_answering": answers_stay, "tagging": spans_stay,
+    "embedding": pairs_stay, "extractive": sentences_stay, "generation": written_stay,
+    "question_answering": answers_stay, "tagging": spans_stay,
 }  # fmt: skip
 """Invariant 9 of a task whose answer is more than labels."""
 

@@ -131,7 +131,7 @@ def test_it_goes_on_by_bundle_with_an_adapter(place, tmp_path):
     ("recipe", "kind", "told"),
     [
         (lambda: wanted({"name": "gpt2"}, method={"name": "frozen", "trainable_layers": 0}), UnsupportedError,
-         "has nothing else to learn, and frozen with trainable_layers = 0 moves nothing"),
+         "moves nothing but the head, and head own has no parameters"),
         (lambda: wanted({"name": "gpt2"}, task={"between": "page"}), RecipeError, "line"),
         (lambda: wanted({"name": "gpt2"}, task={"head": "linear"}), UnsupportedError, "heads that do: own"),
         (lambda: wanted({"family": "text", "name": "tiny"}), UnsupportedError, "families that provide it: causal"),

@@ -40,6 +40,7 @@ class Form:
         made: What makes a text of a cell that is more than one, as of messages or of slots; texts stay as they are.
             Raises ValueError with the reason, a clause.
         alias: Another name that rows may have for such a cell.
+        lines: Whether a text may come as a list of its sentences, which become its lines.
         also: Other fields that are read of a row, each with its check; they come as JSON values or as JSON text.
         labelled: Whether anything is right for a row; not where a task learns from the texts themselves.
         asks: What a text must hold to be a question: takes it, and returns a clause with what it lacks, or nothing.
@@ -52,6 +53,7 @@ class Form:
     tokens: bool = False
     made: Callable[[Any], str] | None = None
     alias: str = ""
+    lines: bool = False
     also: Mapping[str, Read] = field(default_factory=dict[str, Read])
     labelled: bool = True
     asks: Callable[[str], str] | None = None
@@ -62,7 +64,7 @@ class Form:
         return (*self.texts, *self.also)
 
     def joined(self, cells: Mapping[str, Any]) -> dict[str, Any]:
-        """A row's cells, with a text that came as a list of tokens as a text; those are kept as `tokens`.
+        """A row's cells, with a text that came as a list as a text; tokens are kept as `tokens`.
 
         Args:
             cells: By field.
@@ -76,11 +78,11 @@ class Form:
         given = cells.get(self.alias) if cells.get(FIRST) is None else cells[FIRST]
         if self.made and given is not None:
             return {**cells, FIRST: self.made(given)}
-        if (
-            not self.tokens
-            or not isinstance(given, list)
-            or not all(isinstance(token, str) and token for token in given)
-        ):
+        if not isinstance(given, list) or not all(isinstance(item, str) and item for item in given):
+            return dict(cells)
+        if self.lines:
+            return {**cells, FIRST: "\n".join(" ".join(item.splitlines()) for item in given)}
+        if not self.tokens:
             return dict(cells)
         return {**cells, FIRST: text_of_tokens(given), "tokens": given}
 

@@ -93,7 +93,6 @@ MEANINGS = {
     "recall_5": "share of a row's right candidates among its first five",
     "recall_10": "share of a row's right candidates among its first ten",
     "root_mean_squared_error": "the same, large errors counting more; lower is better",
-    "perplexity": "among how many tokens the right text's next one was as good as drawn blindly; lower is better",
     "nats_per_character": "surprise at each character of the text, in nats, whatever the tokenizer; lower is better",
     "bits_per_byte": "surprise at each UTF-8 byte of the text, in bits, whatever the tokenizer; lower is better",
     "next_accuracy": "share of tokens that were held the likeliest",
@@ -127,10 +126,10 @@ BASELINES = {
     "lead": "the first three sentences",
     "often": "the most frequent text",
     "nearest": "the text of the nearest training row",
+    "centroid": "the sentences nearest to the middle of their text, untuned",
     "often right": "how often a candidate was right before",
 }
 
-PLAIN = (
 PLAIN = (
     "mcc", "log_loss", "mae_steps", "mean_absolute_error", "root_mean_squared_error", "masked_perplexity", "perplexity",
     "nats_per_character", "bits_per_byte",

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from attune.backbones import origin
 from attune.backbones.checkpoints import Checkpoint
-from attune.backbones.family import FEWEST, SPEECH
+from attune.backbones.family import FEWEST
 from attune.backbones.networks import masks, reads_pairs
 from attune.backbones.registry import BACKBONES
 from attune.core.encoding import Encoding
@@ -219,7 +219,6 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         or method.why_not(*family.dimensions(config, needs))
         or too_long(method, family.positions(config))
         or nothing_to_unfreeze(recipe.training, method, family.dimensions(config, needs)[0])
-        or nothing_moves(cell, method)
         or method.no_place(partial(family.outline, config, needs))
     )
     if reason:
@@ -249,17 +248,6 @@ def missing_here(cell: Cell, name: str, config: Any) -> str:
     return (
         f"method {cell.method} needs {', '.join(missing)}, which the {config.model_type} network of {name} does not "
         f"provide; methods that work on it: {fits}"
-    )
-
-
-def nothing_moves(cell: Cell, method: Any) -> str:
-    """Why there is nothing to train; empty where there is."""
-    if getattr(method.options, "trainable_layers", 1) or not HEADS.get(cell.head).needs & SPEECH:
-        return ""
-    return (
-        f"head {cell.head} is the backbone's own and has nothing else to learn, and {cell.method} with "
-        "trainable_layers = 0 moves nothing of the backbone; use method none to measure it as it is, or "
-        "trainable_layers of 1 or more"
     )
 
 

@@ -8,6 +8,7 @@ TASKS = Registry(
         "causal_lm": "attune.tasks.causal_lm:CausalLM",
         "classification": "attune.tasks.classification:Classification",
         "embedding": "attune.tasks.embedding:Embedding",
+        "extractive": "attune.tasks.extractive:Extractive",
         "generation": "attune.tasks.generation:Generation",
         "masked_lm": "attune.tasks.masked_lm:MaskedLM",
         "pair": "attune.tasks.pair:Pair",

@@ -15,8 +15,8 @@ STOP = re.compile(rf"(?:[。！？｡]+|…{{2,}})[…。！？]*[{CLOSING}]*|[.
 """What may end a sentence: Chinese marks wherever they stand, others before a space."""
 WIDE_STOP = re.compile(r"[。！？｡]|…{2}")
 WORD_BEFORE = re.compile(r"[\w.&-]*$")
-LETTERS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
-"""An initial, or letters with full stops between them: J, U.S, p.m."""
+LETTERS = re.compile(r"[A-HJ-Z]|(?:[^\W\d_]\.)+[^\W\d_]")
+"""An initial (but for the word I), or letters with full stops between them: J, U.S, p.m."""
 NUMBERED = re.compile(r"\s*[(\[]?(?:\d{1,3}|[ivxIVX]{1,4})$")
 ABBREVIATIONS = frozenset(
     "mr mrs ms dr prof sr jr st mt rev hon gen col lt sgt capt gov sen rep pres vs etc al cf fig figs eq no nos vol pp "

@@ -1,0 +1,1 @@
+"""Programs as answers: running candidates apart from everything else, and pass@k."""
