@@ -38,6 +38,8 @@ class Form:
         gold: What is right for a row, where that is more than labels.
         tokens: Whether a text may come as a list of its tokens.
         also: Other fields that are read of a row, each with its check; they come as JSON values or as JSON text.
+        parts: Of several tasks, by name: the column of what is right for each, and its form. A row's gold is then a
+            value by name, or nothing where that is not known.
     """
 
     texts: tuple[str, ...] = (FIRST,)
@@ -45,6 +47,7 @@ class Form:
     gold: Gold | None = None
     tokens: bool = False
     also: Mapping[str, Read] = field(default_factory=dict[str, Read])
+    parts: Mapping[str, tuple[str, Form]] = field(default_factory=dict[str, tuple[str, "Form"]])
 
     @property
     def fields(self) -> tuple[str, ...]:
