@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from attune.backbones.checkpoints import Checkpoint, fetch, weight_files, weights_digest
 from attune.core.files import canonical, read_json, whole_folder
 from attune.core.form import Form
-from attune.core.recipe import Recipe, parse_toml
+from attune.core.recipe import Recipe, Several, parse_toml
 from attune.core.records import Prediction
 from attune.core.texts import FIRST
 from attune.errors import BackboneError, BundleError, RecipeError, UnsupportedError
@@ -191,12 +191,12 @@ def learned(model: Model, recipe: Recipe) -> dict[str, manifests.Learned]:
     }
 
 
-def labels_in(manifest: Manifest) -> Labels:
-    """What a bundle's manifest says of its labels."""
-    if not manifest.tasks:
+def labels_in(manifest: Manifest, recipe: Recipe) -> Labels:
+    """What a bundle's manifest says of its labels; of several tasks in the recipe's order."""
+    if not isinstance(recipe.task, Several):
         return Labels(tuple(manifest.labels), tuple(manifest.label_counts))
-    told = manifest.tasks.items()
-    return labels_of({name: Labels(tuple(task.labels), tuple(task.label_counts)) for name, task in told})
+    told = {part.name: manifest.tasks[part.name] for part in recipe.task.parts}
+    return labels_of({name: Labels(tuple(task.labels), tuple(task.label_counts)) for name, task in told.items()})
 
 
 def temperature_in(document: Mapping[str, Any]) -> float | dict[str, float]:
@@ -361,7 +361,7 @@ def restore(folder: Path, manifest: Manifest, root: Path) -> Bundle:
             f"the manifest says {manifest.task} by {manifest.method}, the recipe {cell.task} by {cell.method}"
         )
     checkpoint = find_backbone(folder, manifest, root)
-    labels = labels_in(manifest)
+    labels = labels_in(manifest, recipe)
     model = assemble(recipe, checkpoint, labels, config_folder=folder / INSIDE)
     model.method.load(model.backbone, folder / "moved")
     for name, head in heads_of(model, recipe).items():
