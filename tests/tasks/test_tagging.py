@@ -16,6 +16,7 @@ from attune.compression.export import to_transformers
 from attune.core.records import Prediction
 from attune.core.texts import places_of_tokens, text_of_tokens
 from attune.errors import DataError, UnsupportedError
+from attune.lifecycle import resolve
 from attune.lifecycle.train import train
 from attune.model.bundle import load
 from attune.tasks.common.span_scores import SpanScores
@@ -311,3 +312,17 @@ def test_a_backbone_from_scratch_learns_its_tokenizer_from_tagged_rows(workshop,
     bundle = train(wanted, workshop.root, tmp_path / "out")
     (found,) = bundle.predict(["late i want parcel now"])
     assert all(span.text == "late i want parcel now"[span.start : span.end] for span in found.spans)
+
+
+def test_a_validation_row_may_be_longer_than_any_training_row(workshop, tmp_path, monkeypatch):
+    """It is read in windows of the length that the training rows gave, when it is measured as when it is answered."""
+    monkeypatch.setattr(resolve, "SHORTEST", 16)
+    longest = {"text": "parcel " * 60, "label": [{"start": 0, "end": 6, "label": "city"}]}
+    write_rows(workshop.root / "short.jsonl", made_up(30))
+    write_rows(workshop.root / "long.jsonl", [*made_up(4, seed=2), longest])
+    wanted = recipe(
+        data={"train": "short.jsonl", "validation": "long.jsonl", "test_share": 0.0},
+        backbone={"max_unknown": 0.5}, task={"name": "tagging"},
+    )  # fmt: skip
+    made = train(wanted, workshop.root, tmp_path / "out")
+    assert made.model.backbone.max_length < 60

@@ -99,8 +99,8 @@ class Run:
         torch.set_num_threads(self.recipe.training.threads)
         model = assemble(self.recipe, files, labels, dropout=self.recipe.training.dropout)
         rows = encode(model, splits.train, self.folder / "train.ids")
+        self._resolve(model, rows)  # from here on rows are read at the length that answers are given at
         held = encode(model, splits.validation, self.folder / "validation.ids") if splits.validation else None
-        self._resolve(model, rows)
         self._start(model, rows)
         self._tune(model, rows, held, splits)
         return self._finish(model, held, splits)
