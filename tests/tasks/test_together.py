@@ -162,6 +162,21 @@ def test_bad_rows_are_told(rows, told, workshop, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_task_that_no_validation_row_knows_chooses_no_epoch(workshop, tmp_path):
+    """Nor is anything measured of it, which is said; the others are."""
+    rows = made_up(60)
+    write_rows(workshop.root / "known.jsonl", rows)
+    write_rows(workshop.root / "part.jsonl", [{**row, "spans": None} for row in rows if row["intent"]][:12])
+    data = {"train": "known.jsonl", "validation": "part.jsonl", "test_share": 0.0, "acknowledge": ["leakage"]}
+    wrong = asked(INTENT, SLOTS, data=data, training={"metric": "slots.entity_f1"})
+    with pytest.raises(DataError, match="no validation row has gold for slots, and epochs are chosen by slots"):
+        train(parse(wrong, AXES), workshop.root, tmp_path / "wrong")
+    made = train(parse(asked(INTENT, SLOTS, data=data), AXES), workshop.root, tmp_path / "out")
+    found = Evaluation.from_dict(json.loads((made.path / "evaluation.json").read_text()))
+    assert set(found.parts) == {"intent"}
+    assert any("12 of 12 of these rows have no gold for slots" in notice for notice in found.notices)
+
+
 def test_each_task_is_measured_on_the_rows_whose_gold_it_has(made):
     bundle, out, _ = made
     found = Evaluation.from_dict(json.loads((bundle.path / "evaluation.json").read_text()))

@@ -18,7 +18,7 @@ import torch
 
 from attune.backbones.checkpoints import Checkpoint
 from attune.core.files import canonical, disk, read_json, whole_file, workplace
-from attune.core.recipe import Recipe, parse_toml
+from attune.core.recipe import Recipe, Several, parse_toml
 from attune.core.records import Prediction
 from attune.core.texts import each, rows_of
 from attune.data.parts import draw_parts
@@ -93,6 +93,7 @@ class Run:
             task.check(splits.test.golds(), "data.test")
         if splits.validation and (unseen := task.unseen(splits.validation.golds(), labels)):
             raise unseen_labels(unseen)
+        refuse_unmeasured(self.recipe, splits.validation)
         files = self._backbone(found, splits, task, labels)
         known = resolve.Known(splits.fingerprints, files.sha256, task.form)
         self.recipe = resolve.before_model(self.recipe, known)
@@ -287,6 +288,20 @@ class Run:
                 choice=self.choice,
             )
         return result
+
+
+def refuse_unmeasured(recipe: Recipe, validation: Table | None) -> None:
+    """Stops where epochs are to be chosen by one of several tasks that the validation rows have no gold for."""
+    name, dot, _ = recipe.training.metric.partition(".")
+    if not (isinstance(recipe.task, Several) and validation and dot):
+        return
+    if all(gold[name] is None for gold in validation.golds()):
+        raise DataError(
+            f"no validation row has gold for {name}, and epochs are chosen by {recipe.training.metric}",
+            where="training.metric",
+            expected="a task that some validation rows have gold for",
+            remedy="choose by mean, or name a file of rows that have it as data.validation",
+        )
 
 
 def solvable(model: Model) -> bool:
