@@ -9,7 +9,7 @@ from typing import Any, get_args
 import typer
 
 from attune.apps.cli.main import app
-from attune.core.recipe import DISCRIMINATOR, ORDER, PLAIN, Options
+from attune.core.recipe import DISCRIMINATOR, ORDER, PLAIN, Options, Part
 from attune.methods.registry import METHODS
 from attune.model.assemble import AXES, cells, why_not
 from attune.tasks.heads.registry import HEADS
@@ -136,6 +136,11 @@ def recipe() -> str:
                 parts.append(f'### {DISCRIMINATOR[section]} = "{model.model_fields[DISCRIMINATOR[section]].default}"\n')
             parts += [f"{model.__doc__}\n", table(["key", "type", "default", "what it is"], option_rows(model))]
             parts += inner_tables(section, model)
+        if section == "task":
+            parts += ["## [[task]]\n", f"{Part.__doc__} Beside these keys stand those of its type, above.\n"]
+            rows = [row for row in option_rows(Part) if row[0] != "`task`"]
+            rows.insert(1, ["`type`", "text", "required", "Which task it is: what is `name` in [task]."])
+            parts.append(table(["key", "type", "default", "what it is"], rows))
     return "\n".join(parts)
 
 

@@ -26,7 +26,7 @@ def heavy_after(code: str) -> list[str]:
 
 
 def test_public_names():
-    functions = ["audit", "compose", "evaluate", "index", "load", "switch", "train"]
+    functions = ["audit", "chain", "compose", "evaluate", "index", "load", "switch", "train"]
     assert attune.__all__ == ["AttuneError", "Bundle", "Recipe", *functions]
     assert len(attune.__all__) <= 12
     assert all(getattr(attune, name) for name in attune.__all__)

@@ -9,18 +9,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attune.api import audit, compose, evaluate, index, load, switch, train
+    from attune.api import audit, chain, compose, evaluate, index, load, switch, train
     from attune.core.recipe import Recipe
     from attune.errors import AttuneError
     from attune.model.bundle import Bundle
 
-__all__ = ["AttuneError", "Bundle", "Recipe", "audit", "compose", "evaluate", "index", "load", "switch", "train"]
+__all__ = [
+    "AttuneError",
+    "Bundle",
+    "Recipe",
+    "audit",
+    "chain",
+    "compose",
+    "evaluate",
+    "index",
+    "load",
+    "switch",
+    "train",
+]
 
 _WHERE = {
     "AttuneError": "attune.errors",
     "Bundle": "attune.model.bundle",
     "Recipe": "attune.core.recipe",
     "audit": "attune.api",
+    "chain": "attune.api",
     "compose": "attune.api",
     "evaluate": "attune.api",
     "index": "attune.api",

@@ -14,6 +14,7 @@ from attune.lifecycle.train import train as train_recipe
 from attune.model.assemble import AXES
 from attune.model.bundle import Bundle
 from attune.model.bundle import load as load_bundle
+from attune.model.chain import Chain
 from attune.model.compose import compose as compose_bundles
 from attune.model.switch import Switch
 from attune.serving.index import Index
@@ -145,3 +146,19 @@ def switch(bundles: Mapping[str, str | Path | Bundle], *, data_root: str | Path 
         A switch; `switch.predict(rows, names)` answers each row by the bundle named for it.
     """
     return Switch(bundles, root=Path(data_root) if data_root else None)
+
+
+def chain(
+    entities: str | Path | Bundle, relations: str | Path | Bundle, *, data_root: str | Path | None = None
+) -> Chain:
+    """Puts a bundle that finds entities before one that says what they are to each other.
+
+    Args:
+        entities: A bundle of the task `tagging`.
+        relations: A bundle of the task `relation` with a label for no relation.
+        data_root: Where a backbone by folder name is looked up.
+
+    Returns:
+        A chain; `chain.predict(texts)` gives entities and relations with spans in the caller's texts.
+    """
+    return Chain(entities, relations, root=Path(data_root) if data_root else None)

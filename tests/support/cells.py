@@ -18,13 +18,24 @@ from safetensors.torch import load_file, save_file
 from attune.backbones.checkpoints import Checkpoint
 from attune.core.conversation import as_text
 from attune.core.packing import IGNORED, pieces_of
-from attune.core.recipe import Recipe, parse
+from attune.core.recipe import Recipe, Several, parse
 from attune.core.texts import FIRST, SECOND, joined, parts, row_of
 from attune.errors import CannotMerge
 from attune.lifecycle.begin import describe
 from attune.lifecycle.train import train
 from attune.model import bundle as bundles
-from attune.model.assemble import AXES, Cell, Model, assemble, cells, check, nothing_moves, reads_of, why_not
+from attune.model.assemble import (
+    AXES,
+    Cell,
+    Model,
+    assemble,
+    cells,
+    check,
+    nothing_moves,
+    reads_of,
+    task_of,
+    why_not,
+)  # fmt: skip
 from attune.tasks.common.contrast import key_of
 from attune.tasks.common.labelled import Labels
 from attune.tasks.common.oracle import read_summary
@@ -106,6 +117,25 @@ TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "regression": {name: {"encoder": name} for name in ("single", "cross", "bi", "cosine")},
 }
 """Task to its variants; a task that is not here has one, with its defaults."""
+TOGETHER: Mapping[str, list[dict[str, Any]]] = {
+    "label-spans": [
+        {"name": "kind", "type": "classification", "weight": 2.0},
+        {"name": "spans", "type": "tagging", "head": "crf", "overlap": 4},
+    ],
+    "label-number": [
+        {"name": "kind", "type": "classification", "class_weights": "balanced"},
+        {"name": "number", "type": "regression", "weight": 0.5},
+    ],
+    "labels": [
+        {"name": "kind", "type": "classification"},
+        {"name": "kinds", "type": "classification", "multi_label": True},
+    ],
+    "spans": [
+        {"name": "spans", "type": "tagging", "scheme": "bioes", "overlap": 4},
+        {"name": "again", "type": "tagging", "casing": False, "overlap": 4},
+    ],
+}
+"""Several tasks at once, which are no cells of their own: what is asked together, by a name for it."""
 KINDS: Mapping[str, Sequence[str]] = FAMILIES
 """Backbone family to the kinds of tiny model it is tried on."""
 POOLINGS = {"text": ("mean", "first"), "causal": ("mean", "last"), "seq2seq": ("mean", "first")}
@@ -155,19 +185,27 @@ class Variant:
             "checkpoint_steps": 1, "learning_rate": 2e-3, "head_learning_rate": 1e-2, "seed": 7,
         }  # fmt: skip
         options = METHODS.get(self.method, {}).get(self.tuned, {})
-        asked = TASKS.get(self.task, {}).get(self.asked, {})
+        if self.task == "together":
+            task: Any = TOGETHER[self.asked]
+        else:
+            task = self._task()
         document = {
             "data": data or {"train": "nowhere.jsonl"},
             "backbone": {"family": self.family, "name": self.kind, "pooling": self.pooling},
-            "task": {
-                "name": self.task, "head": self.head, **asked, **HEAD_OPTIONS.get(self.head, {}),
-                **({"multi_label": self.multi_label} if labelled(self.task) else {}),
-            },
+            "task": task,
             "method": {"name": self.method, **options},
             "training": {**defaults, **TRAINING.get(self.tuned, {}), **training},
             "evaluation": {"baselines": ["majority"], "resamples": 100},
         }  # fmt: skip
         return parse(document, AXES)
+
+    def _task(self) -> dict[str, Any]:
+        """The table [task]."""
+        asked = TASKS.get(self.task, {}).get(self.asked, {})
+        return {
+            "name": self.task, "head": self.head, **asked, **HEAD_OPTIONS.get(self.head, {}),
+            **({"multi_label": self.multi_label} if labelled(self.task) else {}),
+        }  # fmt: skip
 
     def plain(self) -> dict[str, Any]:
         """As JSON; `Variant(**plain)` is equal."""
@@ -221,6 +259,36 @@ def lacking(cell: Cell, tuned: str, kind: str, needs: frozenset[str]) -> str:
         return ", ".join(sorted(missing))
     options = entry.Options.model_validate({"name": method, **METHODS.get(method, {}).get(tuned, {})})
     return nothing_moves(cell, entry(options)) or entry(options).no_place(lambda: bare(family, kind, needs))
+
+
+NONE: frozenset[str] = frozenset()
+
+
+def asking(family: str, method: str) -> Cell:
+    """A cell of several tasks."""
+    return Cell(family, "classification", "linear", method, "supervised")
+
+
+def together() -> tuple[Variant, ...]:
+    """Variants of several tasks at once: every method once, every kind of backbone with one of them."""
+    tuned = [(method, name) for method in AXES["method"].names() for name in [*METHODS.get(method, {method: {}})][:1]]
+    tuned = [pair for pair in tuned if takes_steps(pair[0])]
+    found: list[Variant] = []
+    number = 0
+    for family, kinds in KINDS.items():
+        for kind in kinds:
+            for _ in range(2):
+                able = [
+                    (method, name) for method, name in tuned if not lacking(asking(family, method), name, kind, NONE)
+                ]
+                method, name = able[number % len(able)]
+                asked = [*TOGETHER][number % len(TOGETHER)]
+                pooling = POOLINGS[family][number // 2 % 2] if asked != "spans" else usual(family)
+                found.append(
+                    Variant(family, "together", "several", method, "supervised", kind, pooling, name, False, asked)
+                )
+                number += 1
+    return tuple(found)
 
 
 @cache
@@ -560,6 +628,36 @@ class Written(Table):
             yield {**columns, "gold": columns["label"]}
 
 
+class Joined(Table):
+    """Made-up rows with what is right in several tasks; every third has nothing for the first, but for the others.
+
+    Args:
+        count: Rows.
+        asked: One of `TOGETHER`.
+    """
+
+    def __init__(self, count: int, asked: str) -> None:
+        super().__init__(count)
+        told: dict[str, Callable[[str, str], Any]] = {
+            "kind": lambda text, label: label,
+            "kinds": lambda text, label: sorted({label, LABELS[len(text) % 3]}) if len(text) % 4 else [],
+            "number": lambda text, label: 100.0 + 10.0 * text.count("refund"),
+            "spans": lambda text, label: spans_in(text),
+            "again": lambda text, label: spans_in(text)[:1],
+        }
+        names = [task["name"] for task in TOGETHER[asked]]
+        made = [
+            {name: told[name](text, label) for name in names}
+            for text, label in zip(self.texts, self.golds, strict=True)
+        ]
+        self.golds = [{**gold, names[0]: None} if row % 3 == 2 else gold for row, gold in enumerate(made)]
+
+    def batches(self, size: int) -> Iterator[dict[str, Any]]:
+        """Columns, `size` rows at a time."""
+        for columns in super().batches(size):
+            yield {**columns, "gold": columns["label"]}
+
+
 def made_up(variant: Variant, count: int) -> Table:
     """Made-up rows of a variant's task."""
     if plain(variant.task):
@@ -568,6 +666,8 @@ def made_up(variant: Variant, count: int) -> Table:
         return Pairs(count)
     if variant.task == "generation":
         return Written(count, talks=variant.asked == "drawn")
+    if variant.task == "together":
+        return Joined(count, variant.asked)
     if variant.task == "ranking":
         return Rankings(count)
     if variant.task == "regression":
@@ -589,7 +689,9 @@ class Bench:
 
 def unnamed(variant: Variant) -> bool:
     """Whether what a task learns of its rows is no label names."""
-    return variant.task in ("embedding", "extractive", "generation", "ranking", "regression") or plain(variant.task)
+    return variant.task in (
+        "embedding", "extractive", "generation", "ranking", "regression", "together",
+    ) or plain(variant.task)  # fmt: skip
 
 
 def bench(variant: Variant, root: Path, scratch: Path, *, count: int = 8, recipe: Recipe | None = None) -> Bench:
@@ -598,7 +700,7 @@ def bench(variant: Variant, root: Path, scratch: Path, *, count: int = 8, recipe
     checkpoint = check(recipe, root)
     table = made_up(variant, count)
     learned = Labels(LABELS_OF.get(variant.asked, LABELS), (3, 2, 5))
-    labels = AXES["task"].get(variant.task)(recipe.task).labels(table.golds) if unnamed(variant) else learned
+    labels = task_of(recipe).labels(table.golds) if unnamed(variant) else learned
     model = assemble(recipe, checkpoint, labels, dropout=recipe.training.dropout)
     scratch.mkdir(parents=True, exist_ok=True)
     rows = encode(model, table, scratch / "ids")
@@ -836,7 +938,7 @@ def refused_early(variant: Variant, root: Path, scratch: Path) -> None:
 
     recipe = variant.recipe()
     cases: list[tuple[Recipe, type[Exception], str]] = [
-        (recipe.having("task", head="liner"), RecipeError, "linear"),
+        (with_head(recipe, "liner"), RecipeError, "linear"),
         (recipe.having("backbone", name="./nowhere"), BackboneError, "all-MiniLM-L6-v2"),
     ]
     if made := impossible(variant):
@@ -849,6 +951,15 @@ def refused_early(variant: Variant, root: Path, scratch: Path) -> None:
         assert not out.exists(), "left something behind"
     error = raised(lambda: train(recipe, root, scratch / "out"))
     assert isinstance(error, DataError), f"the supported recipe must get as far as its missing data, not {error!r}"
+
+
+def with_head(recipe: Recipe, head: str) -> Recipe:
+    """The recipe with another head; of several tasks the first has it."""
+    if not isinstance(recipe.task, Several):
+        return recipe.having("task", head=head)
+    first = recipe.task.parts[0]
+    changed = recipe.task.having(first.name, task=first.task.model_copy(update={"head": head}))
+    return recipe.model_copy(update={"task": changed})
 
 
 def raised(action: Callable[[], Any]) -> Exception | None:
@@ -1008,9 +1119,41 @@ def sentences_stay(variant: Variant, root: Path, scratch: Path) -> None:
     assert [len(one.probabilities) for one in found] == [len(text.splitlines()) for text in table.texts]
 
 
+def all_stay(variant: Variant, root: Path, scratch: Path) -> None:
+    """Invariant 9 of several tasks: each one's targets say its golds, and a row without gold has none, counted."""
+    on = bench(variant, root, scratch, count=10)
+    model, table = on.model, on.table
+    table.texts[3] = table.texts[7] = " ".join(WORDS * 3)
+    for row in (3, 7):
+        for name in {"spans", "again"} & set(table.golds[row]):
+            table.golds[row][name] = spans_in(table.texts[row])
+    rows = encode(model, table, scratch / "long")
+    windowed = model.task.windowed is not None
+    whole = all(not task.cuts for task in model.task.tasks.values())
+    assert rows.truncated == (0 if whole else 2)
+    assert (rows.lengths()[3] > model.backbone.max_length) == windowed
+    told = [any("tokens were read" in notice for notice in found.notices) for found in model.predict(texts(table))]
+    assert [index for index, cut in enumerate(told) if cut] == ([] if whole else [3, 7])
+    for name, part in model.parts().items():
+        golds = [gold[name] for gold in table.golds]
+        assert rows.there[name].tolist() == [gold is not None for gold in golds]
+        own = rows.alone(name, first=windowed)
+        if own.aligned:
+            assert (own.lost, own.golds) == (0, sum(len(gold) for gold in golds if gold is not None))
+            without = [i for i, gold in enumerate(golds) if gold is None]
+            assert all((own.each[own.starts[i] : own.starts[i + 1]] == IGNORED).all() for i in without)
+            continue
+        kept = [gold for gold in golds if gold is not None]
+        assert len(own) == len(kept) and max(own.lengths()) <= model.backbone.max_length
+        assert torch.equal(own.targets, part.task.targets(kept, part.labels))
+    batch = rows.targets_of([2, 4])
+    first = next(iter(model.task.tasks))
+    assert batch.there[first].tolist() == [False, True]
+
+
 STAY: Mapping[str, Callable[[Variant, Path, Path], None]] = {
     "embedding": pairs_stay, "extractive": sentences_stay, "generation": written_stay,
-    "question_answering": answers_stay, "tagging": spans_stay,
+    "question_answering": answers_stay, "tagging": spans_stay, "together": all_stay,
 }  # fmt: skip
 """Invariant 9 of a task whose answer is more than labels."""
 

@@ -378,9 +378,11 @@ class Family(nn.Module, ABC):
 
         Returns:
             `input_ids`, `attention_mask` and, where some are not zero, `token_type_ids` and `marks`; each `(B, T)`
-            int64, with as many sequences B as the rows have pieces.
+            int64, with as many sequences B as the rows have pieces; and, where a row has several, `rows` `(B,)`: the
+            row that each is of.
         """
-        pieces = [piece for row in rows for piece in pieces_of(row)]
+        parted = [pieces_of(row) for row in rows]
+        pieces = [piece for row in parted for piece in row]
         longest = max(len(piece) for piece in pieces)
         ids = np.full((len(pieces), longest), self.pad, dtype=np.int64)
         types = np.zeros((len(pieces), longest), dtype=np.int64)
@@ -393,6 +395,8 @@ class Family(nn.Module, ABC):
             mask[index, : len(piece)] = 1
         batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
         batch |= {"token_type_ids": torch.from_numpy(types)} if types.any() else {}
+        if len(pieces) > len(rows):
+            batch["rows"] = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor([*map(len, parted)]))
         return batch | ({"marks": torch.from_numpy(marks)} if marks.any() else {})
 
     @abstractmethod
@@ -416,6 +420,22 @@ class Family(nn.Module, ABC):
             `tokens` `(B, T, D)`: the last layer's, whatever the pooling.
         """
         return self.reader(**read(inputs)).last_hidden_state
+
+    def both(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One vector a row and one a token, in one pass.
+
+        Args:
+            inputs: A collated batch, each `(B, T)`.
+
+        Returns:
+            `pooled` `(B, D)` and `tokens` `(B, T, D)`.
+        """
+        kept: list[Tensor] = []
+        hook = self.reader.register_forward_hook(lambda _module, _inputs, output: kept.append(output.last_hidden_state))
+        try:
+            return {"pooled": self(inputs), "tokens": kept[0]}
+        finally:
+            hook.remove()
 
     def attend(self, kernel: str) -> None:
         """Switches the attention kernel; the answers stay the same within rounding.
@@ -459,7 +479,7 @@ def mean(tokens: Tensor, mask: Tensor) -> Tensor:
 
 def read(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     """What a network reads of a batch."""
-    return {name: value for name, value in inputs.items() if name != "marks"}
+    return {name: value for name, value in inputs.items() if name not in ("marks", "rows")}
 
 
 def places_of(item: Any, read: tuple[str, str | None]) -> NDArray[np.int64]:

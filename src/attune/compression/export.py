@@ -56,6 +56,11 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
 def refuse(bundle: Bundle) -> None:
     """Stops, before anything is copied, where no plain folder can answer as the bundle does."""
     task = bundle.model.task
+    if bundle.manifest.tasks:
+        raise UnsupportedError(
+            "no plain folder answers several tasks", where=str(bundle.path), expected="a bundle of one task",
+            remedy="serve the bundle with attune, or export its adapter with --format peft",
+        )  # fmt: skip
     if getattr(bundle.model.head, "empty", False) or hasattr(bundle.model.head, "tied"):
         return
     if reads_of(task) == "tokens":
@@ -266,8 +271,12 @@ def to_peft(bundle: Bundle, out: Path) -> str:
     with whole_folder(out) as folder:
         for path in sorted((bundle.path / "moved").iterdir()):
             shutil.copyfile(path, folder / path.name)
-        shutil.copyfile(bundle.path / "heads" / f"{bundle.manifest.task}.safetensors", folder / "head.safetensors")
-        (folder / "labels.json").write_text(canonical(bundle.labels), encoding="utf-8")
+        tasks = bundle.manifest.tasks
+        heads = {name: f"head-{name}" for name in tasks} or {bundle.manifest.task: "head"}
+        for task, name in heads.items():
+            shutil.copyfile(bundle.path / "heads" / f"{task}.safetensors", folder / f"{name}.safetensors")
+        labels = {name: task.labels for name, task in tasks.items()} or bundle.labels
+        (folder / "labels.json").write_text(canonical(labels), encoding="utf-8")
         if bundle.model.backbone.checkpoint.weights == "made":
             shutil.copytree(bundle.path / INSIDE, folder / INSIDE)
     backbone = bundle.model.backbone

@@ -45,6 +45,8 @@ class Form:
         labelled: Whether anything is right for a row; not where a task learns from the texts themselves.
         asks: What a text must hold to be a question: takes it, and returns a clause with what it lacks, or nothing.
             Rows to learn from need not hold it.
+        parts: Of several tasks, by name: the column of what is right for each, and its form. A row's gold is then a
+            value by name, or nothing where that is not known.
     """
 
     texts: tuple[str, ...] = (FIRST,)
@@ -57,6 +59,7 @@ class Form:
     also: Mapping[str, Read] = field(default_factory=dict[str, Read])
     labelled: bool = True
     asks: Callable[[str], str] | None = None
+    parts: Mapping[str, tuple[str, Form]] = field(default_factory=dict[str, tuple[str, "Form"]])
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -162,6 +162,41 @@ DISCRIMINATOR = {"backbone": "family", "task": "name", "method": "name"}
 ORDER = ("data", "backbone", "task", "method", "training", "evaluation")
 
 
+class Part(Options):
+    """One of several tasks that are asked of the same rows."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)
+    """What the task is called in answers, figures and files: letters, figures, `_` and `-`."""
+    label: str = Field(min_length=1)
+    """Column with what is right for it; a row where that is empty teaches only the other tasks. Not given: its name."""
+    weight: float = Field(1.0, gt=0, allow_inf_nan=False)
+    """How much a row's loss counts beside the other tasks'; only their ratio matters."""
+    probe_l2: float | None = Field(None, gt=0)
+    """L2 strength of the convex problem that its head begins as. Not given: chosen by cross-validation."""
+    task: SerializeAsAny[Options]
+    """The options of its `type`."""
+
+    def table(self) -> dict[str, Any]:
+        """It as `[[task]]` has it."""
+        options = self.task.model_dump(mode="json")
+        kind = options.pop(DISCRIMINATOR["task"])
+        own = self.model_dump(mode="json", exclude={"task"})
+        return {"name": own.pop("name"), "type": kind, **own, **options}
+
+
+class Several(Options):
+    """Several tasks on one backbone."""
+
+    parts: tuple[Part, ...] = Field(min_length=2)
+    """They, in the order in which the recipe names them."""
+
+    def having(self, name: str, **values: Any) -> Several:
+        """A copy with some values of one task replaced, which are not validated."""
+        return Several(
+            parts=tuple(part.model_copy(update=values) if part.name == name else part for part in self.parts)
+        )
+
+
 class Recipe(Options):
     """A whole recipe, every table validated by the entry it belongs to."""
 
@@ -178,7 +213,10 @@ class Recipe(Options):
         Returns:
             Text that `parse_toml` reads back to an equal recipe.
         """
-        return tomlkit.dumps(prune(self.model_dump(mode="json")))
+        document = self.model_dump(mode="json")
+        if isinstance(self.task, Several):
+            document["task"] = [part.table() for part in self.task.parts]
+        return tomlkit.dumps(prune(document))
 
     def having(self, section: str, **values: Any) -> Recipe:
         """A copy with some values of one table replaced.
@@ -206,6 +244,8 @@ def prune(value: Any) -> Any:
     """
     if isinstance(value, dict):
         return {key: prune(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [prune(inner) for inner in value]
     return value
 
 
@@ -229,6 +269,9 @@ def parse(document: Mapping[str, Any], axes: Axes, *, where: str = "recipe") -> 
     tables: dict[str, Options] = {}
     for section in ORDER:
         values = document.get(section, {})
+        if section == "task" and isinstance(values, list):
+            tables[section] = several_tasks(values, tables["data"], axes, where)
+            continue
         if not isinstance(values, Mapping):
             raise RecipeError(
                 f"{section} is {values!r}", where=where, expected=f"a table [{section}]", remedy=f"write [{section}]"
@@ -236,6 +279,70 @@ def parse(document: Mapping[str, Any], axes: Axes, *, where: str = "recipe") -> 
         model = PLAIN[section] if section in PLAIN else entry_options(section, values, axes, where)
         tables[section] = validate(model, values, section, where)
     return Recipe.model_validate(tables)
+
+
+def several_tasks(tables: list[Any], data: Any, axes: Axes, where: str) -> Several:
+    """Validates `[[task]]`.
+
+    Args:
+        tables: One a task.
+        data: The table [data], for the columns of its texts.
+        axes: The registries.
+        where: What to call the recipe.
+
+    Returns:
+        The tasks.
+
+    Raises:
+        RecipeError: There are not several, or two share a name or a column, or one does not validate.
+    """
+    if len(tables) < 2 or not all(isinstance(table, Mapping) for table in tables):
+        raise RecipeError(
+            f"{len(tables)} table(s) [[task]]", where=where, expected="at least two",
+            remedy="write one task as [task], with name for what [[task]] calls type",
+        )  # fmt: skip
+    parts = [one_of_several(table, number, axes, where) for number, table in enumerate(tables, 1)]
+    if data.label != DataOptions().label:
+        raise RecipeError(
+            f"data.label is {data.label!r}, and each of several tasks has a column of its own", where=where,
+            remedy="leave out data.label, and set label in each [[task]]",
+        )  # fmt: skip
+    refuse_twice([part.name.casefold() for part in parts], "are called", "name", where)
+    refuse_twice([part.label for part in parts], "have the column", "label", where)
+    for part in parts:
+        if part.label in (data.text, data.text_pair, data.id, data.group, data.time):
+            raise RecipeError(
+                f"the column {part.label!r} is read as what is right for {part.name} and as something else of a row",
+                where=f"{where}, task.{part.name}.label",
+                expected="a column of its own",
+                remedy="name another column",
+            )
+    return Several(parts=tuple(parts))
+
+
+def refuse_twice(values: list[str], what: str, key: str, where: str) -> None:
+    """Stops where two tasks share what must be each one's own."""
+    if twice := sorted({value for value in values if values.count(value) > 1}):
+        raise RecipeError(
+            f"two tasks {what} {twice[0]!r}", where=f"{where}, [[task]]", expected=f"a {key} of its own for each",
+            remedy=f"change {key} in one of them",
+        )  # fmt: skip
+
+
+def one_of_several(table: Mapping[str, Any], number: int, axes: Axes, where: str) -> Part:
+    """Validates one table of `[[task]]`: its own keys, and the options of its type."""
+    name = table.get("name")
+    place = f"task.{name if isinstance(name, str) else number}"
+    own = {key: value for key, value in table.items() if key in Part.model_fields}
+    rest = {key: value for key, value in table.items() if key not in own and key != "type"}
+    if "type" not in table:
+        raise RecipeError(
+            "no type is named", where=f"{where}, [{place}]", expected="type, and name for what the task is called here",
+            remedy=f"set type to one of {', '.join(axes['task'].names())}",
+        )  # fmt: skip
+    given = {DISCRIMINATOR["task"]: table["type"], **rest}
+    options = validate(entry_options("task", given, axes, where), given, place, where)
+    return validate(Part, {"label": name, **own, "task": options}, place, where)
 
 
 DEFAULT_ENTRY = {"backbone": "text", "task": "classification", "method": "full"}
@@ -335,10 +442,13 @@ def override(document: Mapping[str, Any], overrides: Iterable[str]) -> dict[str,
     Raises:
         RecipeError: A string is not of that form.
     """
-    result = {section: dict(values) if isinstance(values, Mapping) else values for section, values in document.items()}
+    result: dict[str, Any] = {section: copied(values) for section, values in document.items()}
     items = [split_override(item) for item in overrides]
     for section, key, value in sorted(items, key=lambda item: item[1] != DISCRIMINATOR.get(item[0])):
         table = result.setdefault(section, {})
+        if section == "task" and isinstance(table, list):
+            override_one(table, key, value)
+            continue
         if not isinstance(table, dict):
             raise RecipeError(
                 f"{section} is {table!r}", where="--set", expected=f"a table [{section}]", remedy=f"write [{section}]"
@@ -351,6 +461,27 @@ def override(document: Mapping[str, Any], overrides: Iterable[str]) -> dict[str,
             table[name] = table = dict(found) if isinstance(found, Mapping) else {}
         table[last] = value
     return result
+
+
+def copied(values: Any) -> Any:
+    """A table that may be changed, or several of them."""
+    if isinstance(values, list):
+        return [copied(table) for table in values]
+    return dict(values) if isinstance(values, Mapping) else values
+
+
+def override_one(tables: list[Any], key: str, value: Any) -> None:
+    """Applies `task.NAME.key=value` where there are several tasks."""
+    name, dot, inner = key.partition(".")
+    known = {str(table.get("name")): table for table in tables if isinstance(table, dict)}
+    if not dot or name not in known:
+        raise RecipeError(
+            f"no task is called {name!r}" if dot else f"task.{key} is said of several tasks",
+            where="--set",
+            expected="task.NAME.key=value",
+            remedy=nearest(name if dot else "", list(known)),
+        )
+    known[name][inner] = value
 
 
 def split_override(item: str) -> tuple[str, str, Any]:
@@ -390,12 +521,29 @@ def schema(axes: Axes) -> dict[str, Any]:
             fields[section] = (PLAIN[section], Field(default_factory=PLAIN[section]))
             continue
         branches = [axes[section].get(name).Options for name in axes[section].names()]
-        union = Union[tuple(branches)] if len(branches) > 1 else branches[0]  # noqa: UP007
+        union: Any = Union[tuple(branches)] if len(branches) > 1 else branches[0]  # noqa: UP007
+        if section == "task":
+            union = Union[union, list[Union[tuple(map(as_one_of_several, branches))]]]  # noqa: UP007
         fields[section] = (union, ...)
     model = create_model("Recipe", __config__=ConfigDict(extra="forbid"), **fields)
     result = model.model_json_schema()
     result.pop("required", None)
     return result
+
+
+def as_one_of_several(model: type[BaseModel]) -> type[BaseModel]:
+    """The keys of one table of `[[task]]`: those of its type, and those that each of several has."""
+    key = DISCRIMINATOR["task"]
+    options: dict[str, Any] = {
+        name: (info.annotation, info) for name, info in model.model_fields.items() if name not in (key, "task")
+    }
+    own: dict[str, Any] = {name: (info.annotation, info) for name, info in Part.model_fields.items() if name != "task"}
+    kind: Any = model.model_fields[key].annotation
+    named: Any = create_model(
+        f"{model.__name__}OfSeveral", __config__=ConfigDict(extra="forbid"), **options, **own,
+        type=(kind, Field(...)),
+    )  # fmt: skip
+    return named
 
 
 def key_rows(model: type[BaseModel]) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Self
 
@@ -53,16 +53,17 @@ class Span:
 class Prediction:
     """The answer to one row.
 
-    `answer` is a label or a text, a list of labels where there may be several, a number, or a vector. `confidence` is
-    the probability of the answer (of several: of the least certain one given, or of none applying where the list is
-    empty). `notices` say what happened to the row on its way (truncation, unknown tokens). `spans` say where in the
-    text the answer stands. `probabilities` are what the answer was chosen by, `(K,)` in the bundle's label order where
-    it is one of K labels; `margin` is how much of them would have to change for another answer, where that is not told
-    by them. Neither leaves the process. `levels`: where labels have parents, the likeliest nodes of every level above
-    the labels, the topmost level first; a node's confidence is the sum of what lies below it.
+    `answer` is a label or a text, a list of labels where there may be several, a number, or a vector. `confidence`
+    is the probability of the answer (of several: of the least certain one given, or of none applying where the list is
+    empty). `notices` say what happened to the row on its way (truncation, unknown tokens). `spans` say where in the text the
+    answer stands. `probabilities` are what the answer was chosen by, `(K,)` in the bundle's label order where it is one
+    of K labels; `margin` is how much of them would have to change for another answer, where that is not told by them.
+    Neither leaves the process. `levels`: where labels have parents, the likeliest nodes of every level
+    above the labels, the topmost level first; a node's confidence is the sum of what lies below it. `parts`: where
+    several tasks were asked, the answer to each by its name; `answer` is then their answers by name.
     """
 
-    answer: str | float | list[str] | list[float]
+    answer: str | float | list[str] | list[float] | dict[str, Any]
     confidence: float | None = None
     alternatives: tuple[Alternative, ...] = ()
     notices: tuple[str, ...] = ()
@@ -70,13 +71,14 @@ class Prediction:
     spans: tuple[Span, ...] = ()
     margin: float | None = field(default=None, repr=False, compare=False)
     levels: tuple[tuple[Alternative, ...], ...] = ()
+    parts: Mapping[str, Prediction] = field(default_factory=dict[str, "Prediction"])
 
     def as_dict(self) -> dict[str, Any]:
         """The record as it leaves through the CLI, files and HTTP.
 
         Returns:
             `answer`, `confidence`, `alternatives`, `notices` and `spans` as plain JSON values, probabilities to six
-            digits; and `levels` where labels have parents.
+            digits; `levels` where labels have parents; `tasks` where several were asked, each in this same form.
         """
         return {
             "answer": self.answer,
@@ -85,6 +87,7 @@ class Prediction:
             "notices": list(self.notices),
             "spans": [span.as_dict() for span in self.spans],
             **({"levels": [[a.as_dict() for a in level] for level in self.levels]} if self.levels else {}),
+            **({"tasks": {name: part.as_dict() for name, part in self.parts.items()}} if self.parts else {}),
         }
 
 
@@ -190,3 +193,20 @@ class Scores(ABC):
         if self.confidence is not None and other.confidence is not None:
             both = np.concatenate([self.confidence, other.confidence])
         return replace(self, gold=[*self.gold, *other.gold], chosen=[*self.chosen, *other.chosen], confidence=both)
+
+
+@dataclass(frozen=True)
+class Joint:
+    """What was answered to all rows of one set in several tasks.
+
+    Attributes:
+        name: Who answered.
+        parts: By task, over the rows whose gold the task has; a task that has none is left out.
+        rows: By task the numbers of those rows, ascending.
+        count: Rows of the set, N.
+    """
+
+    name: str
+    parts: Mapping[str, Answers | Scores]
+    rows: Mapping[str, NDArray[np.int64]]
+    count: int

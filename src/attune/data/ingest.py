@@ -141,7 +141,8 @@ def _columns(options: DataOptions, form: Form, labelled: bool) -> dict[str, str]
         "group": options.group,
         "time": options.time,
     }
-    wanted |= {"label": options.label} if labelled else {}
+    label = ", ".join(column for column, _ in form.parts.values()) or options.label
+    wanted |= {"label": label} if labelled else {}
     return {role: name for role, name in wanted.items() if name}
 
 
@@ -168,18 +169,21 @@ def _expected(mapping: Mapping) -> str:
     if column is None:
         return texts
     if mapping.form.gold:
-        return f"{texts} and {mapping.form.gold.expected} in {column!r}"
+        return f"{texts} and {mapping.form.gold.expected}" + ("" if mapping.form.parts else f" in {column!r}")
     form = f"a list of labels, or labels joined by {mapping.separator!r}," if mapping.form.several else "a label"
     return f"{texts} and {form} in {column!r}"
 
 
 def _known(batch: pa.RecordBatch, mapping: Mapping) -> None:
     columns = [name for name in batch.schema.names if name not in {LINE, FILE}]
-    for role, name in mapping.columns.items():
+    wanted = {f"data.{role}": name for role, name in mapping.columns.items()}
+    if mapping.form.parts and wanted.pop("data.label", ""):
+        wanted |= {f"task.{name}.label": column for name, (column, _) in mapping.form.parts.items()}
+    for key, name in wanted.items():
         if name not in columns:
             raise DataError(
                 f"unknown column {name!r}",
-                where=f"{mapping.name}, data.{role}",
+                where=f"{mapping.name}, {key}",
                 expected="a column of the source",
                 remedy=nearest(name, columns),
             )
@@ -223,7 +227,7 @@ def _check(batch: pa.RecordBatch, mapping: Mapping, problems: list[Problem], see
     files: list[str | None] = values(batch, FILE)
     readers = _readers(mapping, seen)
     needing = {*mapping.form.also, *(["label"] if mapping.form.gold else [])}
-    cells = {role: values(batch, mapping.columns[role]) for role in readers}
+    cells = {role: _cells(batch, mapping, role) for role in readers}
     columns: dict[str, list[Any]] = {name: [] for name in mapping.schema.names}
     gold = mapping.form.gold
     label_role = "gold" if gold else "labels" if mapping.form.several else "label"
@@ -256,12 +260,20 @@ def _check(batch: pa.RecordBatch, mapping: Mapping, problems: list[Problem], see
     return columns
 
 
+def _cells(batch: pa.RecordBatch, mapping: Mapping, role: str) -> list[Any]:
+    """The cells of a role; of the labels of several tasks those of each row, by task."""
+    if role != "label" or not mapping.form.parts:
+        return values(batch, mapping.columns[role])
+    columns = {name: values(batch, column) for name, (column, _) in mapping.form.parts.items()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
 def _readers(mapping: Mapping, seen: rows.Seen) -> dict[str, Callable[..., Any]]:
     readers: dict[str, Callable[..., Any]] = {
         FIRST: partial(rows.text_of, keep_empty=mapping.keep_empty),
         SECOND: partial(rows.text_of, keep_empty=mapping.keep_empty),
         **{name: partial(rows.value_of, read) for name, read in mapping.form.also.items()},
-        "label": _label_reader(mapping, seen),
+        "label": _label_reader(mapping.form, mapping.separator, seen),
         "id": partial(rows.key_of, what="id"),
         "group": partial(rows.key_of, what="group"),
         "time": partial(rows.key_of, what="time"),
@@ -269,11 +281,14 @@ def _readers(mapping: Mapping, seen: rows.Seen) -> dict[str, Callable[..., Any]]
     return {role: readers[role] for role in readers if role in mapping.columns}
 
 
-def _label_reader(mapping: Mapping, seen: rows.Seen) -> Callable[..., Any]:
-    if mapping.form.gold:
-        return partial(rows.value_of, mapping.form.gold.read)
-    if mapping.form.several:
-        return partial(rows.labels_of, separator=mapping.separator, seen=seen)
+def _label_reader(form: Form, separator: str, seen: rows.Seen) -> Callable[..., Any]:
+    if form.parts:
+        readers = {name: _label_reader(part, separator, seen) for name, (_, part) in form.parts.items()}
+        return partial(rows.values_of, readers, {name: part.gold is not None for name, (_, part) in form.parts.items()})
+    if form.gold:
+        return partial(rows.value_of, form.gold.read)
+    if form.several:
+        return partial(rows.labels_of, separator=separator, seen=seen)
     return partial(rows.label_of, seen=seen)
 
 

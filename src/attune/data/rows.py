@@ -153,6 +153,40 @@ def value_of(read: Read, value: Any, row: Mapping[str, Any]) -> Any:
         raise BadValueError(str(error)) from None
 
 
+def values_of(
+    readers: Mapping[str, Callable[..., Any]],
+    whole: Mapping[str, bool],
+    cells: Mapping[str, Any],
+    row: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What is right for a row in each of several tasks.
+
+    Args:
+        readers: What reads a cell, by task.
+        whole: Whether it reads the row too.
+        cells: The row's cells by task.
+        row: What is read of the row already.
+
+    Returns:
+        A value by task; nothing where the cell is empty.
+
+    Raises:
+        BadValueError: All are empty, or one cannot be used.
+    """
+    found: dict[str, Any] = {}
+    for name, cell in cells.items():
+        if cell is None or cell == "" or cell != cell:
+            found[name] = None
+            continue
+        try:
+            found[name] = readers[name](cell, row) if whole[name] else readers[name](cell)
+        except BadValueError as error:
+            raise BadValueError(f"{name}: {error}") from None
+    if all(value is None for value in found.values()):
+        raise BadValueError("nothing for any of the tasks")
+    return found
+
+
 def key_of(value: Any, what: str) -> str:
     """An id, a group or a time as text.
 

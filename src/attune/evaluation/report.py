@@ -58,7 +58,7 @@ def report(
         facts=facts,
         choice=choice,
         recipe=recipe_toml,
-        curves=Markup(learning_curves(history, {name: words.TITLES[name] for name in evaluation.headline})),
+        curves=Markup(learning_curves(history, {name: words.title(name) for name in evaluation.headline})),
         reliability=Markup(reliability_diagram(evaluation.bins, *axes_of(evaluation))) if evaluation.bins else "",
         calibration=words.calibration(evaluation.bins, evaluation.multi_label) if evaluation.bins else "",
         weakest=labels[:WEAKEST],
@@ -67,7 +67,22 @@ def report(
         pairs=confused_pairs(confusion, evaluation.labels) if confusion else [],
         table=heat_table(confusion) if confusion and as_table else None,
         cells=heat_cells(confusion, evaluation.labels) if confusion and not as_table else None,
+        tasks={name: section(part) for name, part in evaluation.parts.items()},
     )
+
+
+def section(evaluation: Evaluation) -> dict[str, Any]:
+    """What the report says of one of several tasks."""
+    labels = ranked_labels(evaluation.per_class)
+    bins, confusion = evaluation.bins, evaluation.confusion
+    return {
+        "evaluation": evaluation,
+        "weakest": labels[:WEAKEST],
+        "others": labels[WEAKEST:],
+        "pairs": confused_pairs(confusion, evaluation.labels) if confusion else [],
+        "reliability": Markup(reliability_diagram(bins, *axes_of(evaluation))) if bins else "",
+        "calibration": words.calibration(bins, evaluation.multi_label) if bins else "",
+    }
 
 
 def comparison_report(comparison: Comparison, *, title: str = "", facts: Mapping[str, str] | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypedDict
 
 from attune.evaluation.html import render
@@ -52,6 +52,7 @@ class Evaluation:
         worst: The most confident errors.
         baselines: What it is shown beside.
         notices: What a reader should know.
+        parts: Of several tasks, by name: each by itself, on the rows whose gold it has.
     """
 
     name: str
@@ -68,10 +69,14 @@ class Evaluation:
     worst: list[Wrong]
     baselines: list[Beside]
     notices: list[str]
+    parts: dict[str, Evaluation] = field(default_factory=dict[str, "Evaluation"])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back."""
-        return asdict(self)
+        document = asdict(self)
+        if not self.parts:
+            del document["parts"]
+        return document
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Evaluation:
@@ -86,7 +91,7 @@ class Evaluation:
         values: dict[str, Any] = {
             "headline": list(headline_of(document["metrics"]))
         }  # bundles of attune 0.1 do not say it
-        values |= {field.name: document[field.name] for field in fields(cls) if field.name in document}
+        values |= {known.name: document[known.name] for known in fields(cls) if known.name in document}
         values["metrics"] = read_intervals(document["metrics"])
         values["bins"] = [Bin(**bin) for bin in document["bins"]]
         values["slices"] = [{**part, "metric": Interval(**part["metric"])} for part in document["slices"]]
@@ -98,6 +103,7 @@ class Evaluation:
             }
             for baseline in document["baselines"]
         ]
+        values["parts"] = {name: cls.from_dict(part) for name, part in document.get("parts", {}).items()}
         return cls(**values)
 
     def _repr_html_(self) -> str:

@@ -8,6 +8,7 @@ from attune.evaluation.intervals import Difference, Interval
 from attune.tasks.metrics import LEVELLED, Bin, higher_is_better
 
 TITLES = {
+    "all_right": "Rows all right",
     "accuracy": "Accuracy",
     "subset_accuracy": "Subset accuracy",
     "macro_f1": "Macro F1",
@@ -58,6 +59,7 @@ TITLES = {
 }
 
 MEANINGS = {
+    "all_right": "share of rows in which every task that has gold there is answered right",
     "accuracy": "share of rows answered right",
     "subset_accuracy": "share of rows whose whole set of labels is right",
     "macro_f1": "F1 averaged over labels, each counting alike",
@@ -140,9 +142,25 @@ SIGNIFICANT = 0.05
 """A difference with a smaller p, and an interval without zero, is called real."""
 
 
+def title(name: str) -> str:
+    """What a metric is called; one of several tasks' (`task.metric`) with the task before it."""
+    task, _, own = name.rpartition(".")
+    return f"{task}: {TITLES[own]}" if task else TITLES[name]
+
+
+def meaning(name: str) -> str:
+    """What a metric says, of a task or of one of several."""
+    return MEANINGS[name.rpartition(".")[2]]
+
+
+def plain(name: str) -> bool:
+    """Whether a metric, of a task or of one of several, is said as it is."""
+    return name.rpartition(".")[2] in PLAIN
+
+
 def figure(name: str, value: float) -> str:
     """A metric's value: per cent with one digit, or three decimals."""
-    return f"{value:.3f}" if name in PLAIN else f"{100 * value:.1f}"
+    return f"{value:.3f}" if plain(name) else f"{100 * value:.1f}"
 
 
 def place(value: float) -> float:
@@ -162,7 +180,7 @@ def opening(sentence: str) -> str:
 
 def unit(name: str) -> str:
     """What follows the figure."""
-    return "" if name in PLAIN else "%"
+    return "" if plain(name) else "%"
 
 
 def span(name: str, interval: Interval | Difference) -> str:
@@ -204,7 +222,7 @@ def verdict(name: str, difference: Difference, other: str) -> str:
         For example "better than tfidf by 4.1 points [3.0, 5.2], p < 0.001".
     """
     said = direction(name, difference)
-    measure = "points " if name not in PLAIN else ""
+    measure = "" if plain(name) else "points "
     if said == "even":
         return (
             f"no clear difference from {other}: {signed(name, difference.value)} {measure}"

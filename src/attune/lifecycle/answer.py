@@ -6,7 +6,7 @@ import contextlib
 import csv
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,15 +16,17 @@ import pyarrow.parquet as pq
 
 from attune.core.files import whole_file
 from attune.core.form import Form
+from attune.core.records import Prediction
 from attune.core.texts import FIRST, rows_of
 from attune.data.batches import FILE, LINE, values
 from attune.data.sources import scan
-from attune.errors import DataError, Problem, nearest
+from attune.errors import DataError, Problem, RecipeError, nearest
 from attune.model.bundle import Bundle
 from attune.model.rows import as_row, fault
 
 CHUNK = 512
 KEPT_PROBLEMS = 1000
+NESTED = ("alternatives", "spans", "levels", "tasks")
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 
 Record = dict[str, Any]
@@ -156,6 +158,7 @@ def answer(
     strict: bool,
     write: Write,
     tick: Callable[[int], None] = lambda rows: None,
+    task: str = "",
 ) -> Summary:
     """Answers a stream of rows.
 
@@ -166,26 +169,46 @@ def answer(
         strict: Any bad row is an error, and nothing is written.
         write: Takes records where `out` is None.
         tick: Hears how many rows are done.
+        task: The one of several tasks that is answered alone; all of them where not given.
 
     Returns:
         Counts and problems.
 
     Raises:
         DataError: `strict` and a bad row, or an `out` of a format that cannot be written.
+        RecipeError: The bundle has no such task.
     """
+    refuse_unknown(bundle, task)
     summary = Summary()
     if strict and out is None:
-        records = list(answered(bundle, source, summary, tick))
+        records = list(answered(bundle, source, summary, tick, task))
         refuse(summary)
         for record in records:
             write(record)
         return summary
     with sink(out, write, bundle.model.task.form) as put:
-        for record in answered(bundle, source, summary, tick):
+        for record in answered(bundle, source, summary, tick, task):
             put(record)
         if strict:
             refuse(summary)
     return summary
+
+
+def refuse_unknown(bundle: Bundle, task: str) -> None:
+    """Stops where a bundle is asked for a task that it does not have."""
+    known = list(bundle.manifest.tasks)
+    if task and task not in known:
+        raise RecipeError(
+            f"the bundle has no task {task!r}" if known else "the bundle answers one task, which has no name",
+            where="--task",
+            expected="one of several tasks that a bundle was made for",
+            remedy=nearest(task, known) if known else "leave out --task",
+        )
+
+
+def of_task(found: Prediction, task: str) -> Prediction:
+    """The answer to one of several tasks, or to all."""
+    return replace(found.parts[task], notices=found.notices) if task else found
 
 
 def refuse(summary: Summary) -> None:
@@ -201,7 +224,7 @@ def refuse(summary: Summary) -> None:
 
 
 def answered(
-    bundle: Bundle, source: Iterable[Asked], summary: Summary, tick: Callable[[int], None]
+    bundle: Bundle, source: Iterable[Asked], summary: Summary, tick: Callable[[int], None], task: str = ""
 ) -> Iterator[Record]:
     """Records of the good rows, in order; bad ones go into the summary."""
     rows, form = iter(source), bundle.model.task.form
@@ -215,7 +238,7 @@ def answered(
                 good.append(asked)
         for asked, found in zip(good, bundle.predict([asked.row for asked in good]), strict=True):
             row = as_row(asked.row, form)
-            yield {"line": asked.line, **{field: row[field] for field in form.fields}, **found.as_dict()}
+            yield {"line": asked.line, **{field: row[field] for field in form.fields}, **of_task(found, task).as_dict()}
         summary.answered += len(good)
         tick(summary.answered)
 
@@ -284,8 +307,12 @@ def flattened(record: Record, form: Form) -> Record:
     given = record["answer"]
     return {
         **record,
-        **{name: coded(record[name]) for name in (*form.also, "alternatives", "spans", "levels") if name in record},
-        "answer": "|".join(map(str, given)) if isinstance(given, list) else given,
+        **{name: coded(record[name]) for name in (*form.also, *NESTED) if name in record},
+        "answer": "|".join(map(str, given))
+        if isinstance(given, list)
+        else coded(given)
+        if isinstance(given, dict)
+        else given,
         "notices": "|".join(record["notices"]),
     }
 
@@ -302,7 +329,8 @@ def parquet(path: Path, form: Form) -> Generator[Write]:
     writer: pq.ParquetWriter | None = None
 
     def put(record: Record) -> None:
-        waiting.append({**record, **{name: coded(record[name]) for name in form.also}})
+        several = {name: coded(record[name]) for name in ("answer", "tasks") if "tasks" in record}
+        waiting.append({**record, **several, **{name: coded(record[name]) for name in form.also}})
         if len(waiting) >= 8 * CHUNK:
             flush()
 
@@ -342,5 +370,6 @@ def parquet_schema(record: Record, form: Form) -> pa.Schema:
             ("confidence", pa.float64()), ("alternatives", pa.list_(alternative)), ("notices", pa.list_(pa.string())),
             ("spans", pa.list_(span)),
             *([("levels", pa.list_(pa.list_(alternative)))] if "levels" in record else []),
+            *([("tasks", pa.large_string())] if "tasks" in record else []),
         ]
     )  # fmt: skip

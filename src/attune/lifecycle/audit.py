@@ -18,7 +18,7 @@ from attune.data.splits import Splits, split
 from attune.lifecycle.backbone import ready, texts_read
 from attune.lifecycle.candidates import usable
 from attune.lifecycle.judge import embedder, pair_embedder
-from attune.model.assemble import BACKBONES, TASKS
+from attune.model.assemble import BACKBONES, task_of
 
 LONGEST_COUNTED = 20_000
 
@@ -44,10 +44,9 @@ def audited(recipe: Recipe, root: Path, *, sample: int = 20_000) -> Generator[Au
         The audit and the split rows, which are there until the context ends.
     """
     recipe, files = usable(recipe, root)
-    task: Any = recipe.task
     family: Any = recipe.backbone
     with tempfile.TemporaryDirectory(prefix="attune-audit-") as scratch:
-        asked: Any = TASKS.get(task.name)(task)
+        asked: Any = task_of(recipe)
         form: Form = asked.form
         splits = split(recipe.data, root, Path(scratch), form=asked.form, keep_empty=True)
         made = ready(recipe, files, root, Path(scratch) / "backbone", partial(texts_read, asked, splits.train))

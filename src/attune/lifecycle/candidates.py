@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from attune.backbones.checkpoints import Checkpoint
-from attune.core.recipe import Recipe
+from attune.core.recipe import Recipe, Several
 from attune.errors import AttuneError, BackboneError, RecipeError, UnsupportedError
-from attune.model.assemble import cell_of, check, why_not
+from attune.model.assemble import cell_of, check, why_not_recipe
 from attune.tasks.common.labelled import LabelTask
 from attune.tasks.registry import TASKS
 
@@ -54,8 +54,15 @@ def entrants(recipe: Recipe, root: Path) -> list[Entrant]:
     if not names:
         backbone: Any = recipe.backbone
         return [Entrant(backbone.name, check(recipe, root))]
-    if why_not(cell_of(recipe)):
+    if why_not_recipe(recipe):
         check(taking(recipe, names[0]), root)  # no candidate's fault: said as it is said of one backbone
+    if isinstance(recipe.task, Several):
+        raise UnsupportedError(
+            "candidates are compared by a linear probe of one task's labels, and several tasks are asked for",
+            where="backbone.candidates",
+            expected="one backbone",
+            remedy="compare them for one of the tasks with [task], then name the best here as backbone.name",
+        )
     if not issubclass(TASKS.get(cell_of(recipe).task), LabelTask):
         raise UnsupportedError(
             f"candidates are compared by a linear probe of labels, and task {cell_of(recipe).task} has none",

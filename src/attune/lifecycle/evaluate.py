@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from attune.core.recipe import EvaluationOptions
 from attune.core.texts import each
-from attune.data.ingest import ingest
+from attune.data.ingest import Ingested, ingest
 from attune.data.redaction import redact
 from attune.errors import DataError
 from attune.evaluation.comparison import Comparison, compare
 from attune.evaluation.evaluate import Evaluation, evaluate
 from attune.evaluation.report import comparison_report, report
-from attune.lifecycle import judge
+from attune.evaluation.whole import whole
+from attune.lifecycle import joint, judge
 from attune.model.bundle import Bundle, load
 
 
@@ -98,16 +99,57 @@ def evaluate_bundles(
     if len({(bundle.model.task.form.named, bundle.model.task.form.fields) for bundle in bundles}) > 1:
         tasks = ", ".join(sorted({bundle.manifest.task for bundle in bundles}))
         raise DataError(f"the bundles answer different questions: {tasks}", expected="bundles of one task")
+    if len({tuple(bundle.manifest.tasks) for bundle in bundles}) > 1:
+        tasks = "; ".join(", ".join(bundle.manifest.tasks) for bundle in bundles)
+        raise DataError(f"the bundles were made for other tasks: {tasks}", expected="bundles of the same tasks")
     options = options or first.recipe.evaluation
     with tempfile.TemporaryDirectory() as scratch:
         into = Path(scratch) / "rows.arrow"
         options_of = first.recipe.data
         done = ingest(data, Path(), options_of, form=task.form, into=into)
         names = distinct([bundle.path for bundle in bundles])
+        if first.manifest.tasks:
+            return of_several(bundles, names, done, Path(scratch), options)
         judged = [judge.judge(bundle.model, done.table, name) for bundle, name in zip(bundles, names, strict=True)]
     texts = [each(redact, text) for text in judged[0].texts]
     evaluations = [evaluate(found.answers, texts, found.ids, options=options, notices=done.notices) for found in judged]
     others = [compare(judged[0].answers, found.answers, texts, found.ids, options=options) for found in judged[1:]]
+    return Evaluated(bundles, evaluations, others, done.notices)
+
+
+def of_several(
+    bundles: list[Bundle], names: list[str], done: Ingested, scratch: Path, options: EvaluationOptions
+) -> Evaluated:
+    """Judges bundles of several tasks: each task, and the rows as wholes; and compares both.
+
+    Args:
+        bundles: Made for the same tasks.
+        names: What to call them.
+        done: The rows.
+        scratch: A folder for tables of the single tasks.
+        options: Intervals.
+
+    Returns:
+        As of bundles of one task; a comparison of the wholes is followed by one of each task.
+    """
+    table = done.table
+    texts = [each(redact, text) for text in table.texts()]
+    answered = [
+        joint.answers(bundle.model, judge.predicted(bundle.model, table), table, name)
+        for bundle, name in zip(bundles, names, strict=True)
+    ]
+    evaluations = [
+        joint.evaluated(bundle.model, table, name, scratch, options=options, notices=done.notices)
+        for bundle, name in zip(bundles, names, strict=True)
+    ]
+    ids = table.ids()
+    others: list[Comparison] = []
+    for found in answered[1:]:
+        others.append(compare(whole(answered[0]), whole(found), texts, ids, options=options))
+        for task, rows in found.rows.items():
+            a, b = (replace(side.parts[task], name=f"{side.name} {task}") for side in (answered[0], found))
+            own = [texts[row] for row in rows], [ids[row] for row in rows]
+            others.append(compare(a, b, *own, options=options))
     return Evaluated(bundles, evaluations, others, done.notices)
 
 

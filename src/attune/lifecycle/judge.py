@@ -17,6 +17,7 @@ from scipy.optimize import minimize_scalar
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.registry import BACKBONES
 from attune.core.packing import by_piece
+from attune.core.recipe import EvaluationOptions
 from attune.core.records import Answers, Input, Prediction, Scores
 from attune.core.texts import parts, rows_of
 from attune.data.table import Table
@@ -28,6 +29,7 @@ from attune.model.assemble import Model, length_batches
 from attune.model.rows import told
 from attune.tasks.common.aids import Aids, Embed
 from attune.tasks.common.drawn import DrawnScores
+from attune.tasks.common.parts import Parts
 from attune.training.encoded import Encoded, encode
 
 CHUNK = 1024
@@ -61,10 +63,18 @@ def judge(model: Model, table: Table, name: str) -> Judged:
     """
     if not model.task.form.labelled:
         return Judged(drawn.scores(model, table, name), table.texts(), table.ids(), table)
-    answers = model.task.judged(name, predicted(model, table), table.golds(), model.labels)
-    if hasattr(model.task, "tell"):
-        with tempfile.TemporaryDirectory() as scratch:
-            answers = replace(answers, surprise=surprises(model, encode(model, table, Path(scratch) / "ids")))
+    found = judged_of(model, predicted(model, table), table, name)
+    if not hasattr(model.task, "tell"):
+        return found
+    with tempfile.TemporaryDirectory() as scratch:
+        surprise = surprises(model, encode(model, table, Path(scratch) / "ids"))
+    answers: Any = found.answers
+    return replace(found, answers=replace(answers, surprise=surprise))
+
+
+def judged_of(model: Model, predictions: Sequence[Prediction], table: Table, name: str) -> Judged:
+    """Answers to a table's rows beside what is right."""
+    answers = model.task.judged(name, predictions, table.golds(), model.labels)
     return Judged(answers, table.texts(), table.ids(), table)
 
 
@@ -101,17 +111,25 @@ def surprises(model: Model, rows: Encoded) -> NDArray[np.float64]:
     return found
 
 
-def loss_of(model: Model, held: Encoded, outputs: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
+def loss_of(model: Model, held: Encoded, outputs: Sequence[Any]) -> tuple[float, float]:
     """Total and weight of the loss of all rows, of what the head said of them."""
     total = weight = 0.0
     for start in range(0, len(held), LOSS_ROWS):
         rows = range(start, min(start + LOSS_ROWS, len(held)))
-        padded = as_batch([outputs[row] for row in rows], held.rows(rows)) if held.aligned else stacked(outputs, rows)
+        padded = batch_of(outputs, rows, held)
         with torch.inference_mode():
             losses, weights = model.weigh(padded.to(model.device), held.targets_of(rows).to(model.device))
         total += float(losses.sum())
         weight += float(weights.sum())
     return total, weight
+
+
+def batch_of(outputs: Sequence[Any], rows: Sequence[int], held: Encoded) -> Any:
+    """Outputs of some rows as the batch that they came from; of several tasks a batch of each."""
+    if held.parts:
+        own = {name: [row[name] for row in outputs] for name in held.parts}
+        return Parts({name: batch_of(own[name], rows, part) for name, part in held.parts.items()})
+    return as_batch([outputs[row] for row in rows], held.rows(rows)) if held.aligned else stacked(outputs, rows)
 
 
 def stacked(outputs: Sequence[NDArray[np.float32]], rows: Sequence[int]) -> torch.Tensor:
@@ -177,6 +195,26 @@ def baselines_for(wanted: Sequence[str], task: Any) -> tuple[list[str], list[str
     return [name for name in wanted if name in task.baselines], [f"{', '.join(left)} left out: {task.no_baseline}"]
 
 
+def shown_beside(
+    model: Model, train: Table, judged: Judged, options: EvaluationOptions
+) -> tuple[list[Answers | Scores], list[str]]:
+    """The baselines that a recipe asks for and a task has.
+
+    Args:
+        model: For task, labels and checkpoint.
+        train: The rows they learn from, as the model did.
+        judged: The model's answers, for their gold.
+        options: Which are wanted, and the seed.
+
+    Returns:
+        Their answers, and a notice for what is left out.
+    """
+    wanted, left_out = baselines_for(options.baselines, model.task)
+    family = model.backbone.options.family
+    embed = embedder(model.backbone.checkpoint, family) if "zero_shot" in wanted else None
+    return list(beside(wanted, model, train, judged, embed, options.seed)), left_out
+
+
 def beside(
     wanted: Sequence[str], model: Model, train: Table, judged: Judged, embed: Embed | None, seed: int
 ) -> Iterator[Answers | Scores]:
@@ -230,6 +268,24 @@ def beside_labels(
         )
     if "zero_shot" in wanted and aids.embed:
         yield baselines.zero_shot(aids.embed, labels, judged.texts, gold, multi_label=train.multi_label)
+
+
+def calibrate(model: Model, held: Encoded) -> None:
+    """Gives a model its temperature, where one means something; of several tasks each its own.
+
+    Args:
+        model: Changed in place.
+        held: Rows that it was not trained on.
+    """
+    parts = model.parts()
+    if not parts:
+        model.temperature = calibrated(model, held) if model.tempered else model.temperature
+        return
+    first = model.task.windowed is not None
+    fitted = {name: part.tempered and bool(held.there[name].any()) for name, part in parts.items()}
+    model.temperature = {
+        name: calibrated(part, held.alone(name, first=first)) if fitted[name] else 1.0 for name, part in parts.items()
+    }
 
 
 def calibrated(model: Model, held: Encoded) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from attune.core.form import Form
 from attune.core.packing import IGNORED
-from attune.core.recipe import Recipe, TrainingOptions
+from attune.core.recipe import Recipe, Several, TrainingOptions
 from attune.core.texts import SECOND
 from attune.errors import DataError
 from attune.model.assemble import Model
@@ -143,17 +143,47 @@ def with_target(
     return values[kept], torch.from_numpy(targets[kept])
 
 
-def l2_of(recipe: Recipe, model: Model, features: NDArray[np.float32], targets: torch.Tensor) -> float:
-    """The strength of the head's penalty: the recipe's, or by cross-validation on at most 10,000 of the lines."""
-    if recipe.training.probe_l2:
-        return recipe.training.probe_l2
-    draw = np.random.default_rng(recipe.training.seed)
+def solve(recipe: Recipe, model: Model, rows: Encoded) -> Recipe:
+    """Solves the head on the untuned features; of several tasks that have one that can be solved, each.
+
+    Args:
+        recipe: For the seed, and the strengths that are given.
+        model: Its heads are changed.
+        rows: The encoded training rows.
+
+    Returns:
+        The recipe with the strengths written in.
+    """
+    seed = recipe.training.seed
+    if not isinstance(recipe.task, Several):
+        l2 = fit(model, rows, seed, recipe.training.probe_l2)
+        return recipe.having("training", probe_l2=l2)
+    task = recipe.task
+    parts = model.parts()
+    for part in recipe.task.parts:
+        if parts[part.name].solvable:
+            own = rows.alone(part.name, first=model.task.windowed is not None)
+            task = task.having(part.name, probe_l2=fit(parts[part.name], own, seed, part.probe_l2))
+    return recipe.model_copy(update={"task": task})
+
+
+def fit(model: Model, rows: Encoded, seed: int, given: float | None) -> float:
+    """Solves one head; tells the strength of its penalty."""
+    features, targets = fixed(model, rows, seed)
+    l2 = given or l2_of(model, features, targets, seed)
+    head: Any = model.head
+    head.fit(features, targets, task_loss(model), l2)
+    head.to(model.device)
+    return l2
+
+
+def l2_of(model: Model, features: NDArray[np.float32], targets: torch.Tensor, seed: int) -> float:
+    """The strength of the head's penalty, by cross-validation on at most 10,000 of the lines."""
+    draw = np.random.default_rng(seed)
     chosen = np.sort(draw.permutation(len(features))[:ROWS_FOR_L2])
     some = targets[torch.from_numpy(chosen)]
     grid = getattr(model.task, "strengths", L2_GRID)
-    return choose_l2(
-        features[chosen], some, task_loss(model), model.outputs_count, grid=grid, seed=recipe.training.seed
-    )
+    return choose_l2(features[chosen], some, task_loss(model), model.outputs_count, grid=grid, seed=seed)
 
 
 def task_loss(model: Model) -> Any:

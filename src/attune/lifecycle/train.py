@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from attune.backbones.checkpoints import Checkpoint
-from attune.core.files import canonical, disk, read_json, whole_file
-from attune.core.recipe import Recipe, parse_toml
+from attune.core.files import canonical, disk, read_json, whole_file, workplace
+from attune.core.recipe import Recipe, Several, parse_toml
 from attune.core.records import Prediction
 from attune.core.texts import each, rows_of
 from attune.data.parts import draw_parts
@@ -29,7 +29,7 @@ from attune.errors import DataError, InterruptedRunError, RecipeError
 from attune.evaluation.choice import Choice
 from attune.evaluation.evaluate import Evaluation, evaluate
 from attune.evaluation.report import report
-from attune.lifecycle import drawn, judge, resolve
+from attune.lifecycle import drawn, joint, judge, resolve
 from attune.lifecycle.backbone import ready, texts_read
 from attune.lifecycle.begin import describe
 from attune.lifecycle.candidates import Entrant, entrants, none_left, several, taking, why
@@ -39,11 +39,10 @@ from attune.lifecycle.examine import examine
 from attune.lifecycle.mining import Mined, mined, refuse_alone
 from attune.model import bundle as bundles
 from attune.model import witness
-from attune.model.assemble import AXES, Model, assemble, cell_of
+from attune.model.assemble import AXES, Model, assemble, cell_of, task_of
 from attune.model.bundle import Bundle
 from attune.model.rows import told
 from attune.tasks.common.labelled import Labels
-from attune.tasks.registry import TASKS
 from attune.training import checkpoint
 from attune.training.encoded import SPANS, Encoded, encode, prepare, refuse_lost
 from attune.training.events import Events, Listener
@@ -96,6 +95,7 @@ class Run:
             task.check(splits.test.golds(), "data.test")
         if splits.validation and (unseen := task.unseen(splits.validation.golds(), labels)):
             raise unseen_labels(unseen)
+        refuse_unmeasured(self.recipe, splits.validation)
         files = self._backbone(found, splits, task, labels)
         known = resolve.Known(splits.fingerprints, files.sha256, task.form)
         self.recipe = resolve.before_model(self.recipe, known)
@@ -166,8 +166,8 @@ class Run:
             self.notices.append(
                 f"{rows.truncated} of {len(rows)} training rows are longer than {name} reads and were cut"
             )
-        lost = refuse_lost(rows, "the training rows", getattr(model.task, "lost", SPANS))
-        self.notices += [told for told in (notice, lost) if told]
+        lost = [refuse_lost(own, where, getattr(task, "lost", SPANS)) for own, where, task in read_of(model, rows)]
+        self.notices += [told for told in (notice, *lost, *unknown_golds(rows, "training")) if told]
         if not (self.folder / "recipe.toml").is_file():
             length = getattr(self.recipe.backbone, "max_length", 0) or resolve.max_length(
                 rows.longest, model.backbone.limit
@@ -179,19 +179,14 @@ class Run:
 
     def _start(self, model: Model, rows: Encoded) -> None:
         target, start = self.folder / "recipe.toml", self.folder / "start"
-        solve = self.recipe.training.start == "probe" and model.solvable
+        solve = self.recipe.training.start == "probe" and solvable(model)
         if model.describable:
             self._describe(model, rows)
         elif solve and start.is_dir():
             checkpoint.load_weights(start, model)
         elif solve:
             self.events.write("probe", rows=len(rows))
-            features, targets = resolve.fixed(model, rows, self.recipe.training.seed)
-            l2 = resolve.l2_of(self.recipe, model, features, targets)
-            self.recipe = self.recipe.having("training", probe_l2=l2)
-            head: Any = model.head
-            head.fit(features, targets, resolve.task_loss(model), l2)
-            model.head.to(model.device)
+            self.recipe = resolve.solve(self.recipe, model, rows)
             checkpoint.save_weights(start, model)
         if not target.is_file():
             with whole_file(target) as path:
@@ -230,8 +225,8 @@ class Run:
             self.events.write("validation", epoch=0, step=0, best=found[self.recipe.training.metric], **told)
 
     def _finish(self, model: Model, held: Encoded | None, splits: Splits) -> Bundle:
-        if held is not None and model.tempered:
-            model.temperature = judge.calibrated(model, held)
+        if held is not None:
+            judge.calibrate(model, held)
         if splits.validation and hasattr(model.task, "settle"):
             self._settle(model, splits.validation)
         table, kind = (splits.test, "test") if splits.test else (splits.validation, "validation")
@@ -269,24 +264,22 @@ class Run:
 
     def _evaluate(self, model: Model, splits: Splits, table: Table, kind: str) -> Evaluation:
         self.events.write("evaluating", rows=len(table), split=kind)
-        judged = judge.judge(model, table, known_as(self.recipe, model))
-        options = self.recipe.evaluation
-        wanted, left_out = judge.baselines_for(options.baselines, model.task)
-        family = self.recipe.backbone.family  # pyright: ignore[reportAttributeAccessIssue] every family has it
-        embed = judge.embedder(model.backbone.checkpoint, family) if "zero_shot" in wanted else None
-        others = list(judge.beside(wanted, model, splits.train, judged, embed, options.seed))
-        notices = [*self.notices, *left_out]
-        if kind == "validation":
-            notices.append(
-                "there are no test rows: these figures are of the validation rows, on which choices were made"
-            )
+        last = ["there are no test rows: these figures are of the validation rows, on which choices were made"]
+        last = last if kind == "validation" else []
+        options, name = self.recipe.evaluation, known_as(self.recipe, model)
+        if model.parts():
+            with workplace(self.folder) as scratch:
+                told = [*self.notices, *last]
+                return joint.evaluated(model, table, name, scratch, options=options, notices=told, train=splits.train)
+        judged = judge.judge(model, table, name)
+        others, left_out = judge.shown_beside(model, splits.train, judged, options)
         return evaluate(
             judged.answers,
             [each(redact, text) for text in judged.texts],
             judged.ids,
             baselines=others,
             options=options,
-            notices=notices,
+            notices=[*self.notices, *left_out, *last],
         )
 
     def _outside(self, model: Model, evaluation: Evaluation | None, kind: str) -> dict[str, str]:
@@ -317,9 +310,42 @@ class Run:
         return result
 
 
-def task_of(recipe: Recipe) -> Any:
-    """The task a recipe names, built with its options."""
-    return TASKS.get(cell_of(recipe).task)(recipe.task)
+def refuse_unmeasured(recipe: Recipe, validation: Table | None) -> None:
+    """Stops where epochs are to be chosen by one of several tasks that the validation rows have no gold for."""
+    name, dot, _ = recipe.training.metric.partition(".")
+    if not (isinstance(recipe.task, Several) and validation and dot):
+        return
+    if all(gold[name] is None for gold in validation.golds()):
+        raise DataError(
+            f"no validation row has gold for {name}, and epochs are chosen by {recipe.training.metric}",
+            where="training.metric",
+            expected="a task that some validation rows have gold for",
+            remedy="choose by mean, or name a file of rows that have it as data.validation",
+        )
+
+
+def solvable(model: Model) -> bool:
+    """Whether its head can be solved; of several tasks', whether any."""
+    parts = model.parts().values()
+    return any(part.solvable for part in parts) if parts else model.solvable
+
+
+def read_of(model: Model, rows: Encoded) -> list[tuple[Encoded, str, Any]]:
+    """The rows as each task learns from them, where that is, and the task."""
+    where = "the training rows"
+    if not rows.parts:
+        return [(rows, where, model.task)]
+    return [(own, f"{where}, {name}", model.task.tasks[name]) for name, own in rows.parts.items()]
+
+
+def unknown_golds(rows: Encoded, kind: str) -> list[str]:
+    """How many rows teach only some of several tasks, a sentence a task that misses gold."""
+    counted = {name: int((~there).sum()) for name, there in rows.there.items()}
+    return [
+        f"{count:,} of {len(rows):,} {kind} rows have no gold for {name} and teach only the other tasks"
+        for name, count in counted.items()
+        if count
+    ]
 
 
 def known_as(recipe: Recipe, model: Model) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -21,7 +21,7 @@ from attune.backbones.networks import masks, reads_pairs
 from attune.backbones.registry import BACKBONES
 from attune.core.encoding import Encoding
 from attune.core.packing import pieces_of
-from attune.core.recipe import Axes, Recipe, TrainingOptions
+from attune.core.recipe import Axes, Recipe, Several, TrainingOptions
 from attune.core.records import Input, Prediction
 from attune.core.texts import SECOND
 from attune.errors import BackboneError, CannotMerge, RecipeError, UnsupportedError
@@ -30,8 +30,10 @@ from attune.model import manifest as manifests
 from attune.objectives.registry import OBJECTIVES
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.labelled import Labels
+from attune.tasks.common.parts import Parts
 from attune.tasks.heads.registry import HEADS
 from attune.tasks.registry import TASKS
+from attune.tasks.together import Together, why_apart
 
 AXES: Axes = {"backbone": BACKBONES, "task": TASKS, "method": METHODS, "objective": OBJECTIVES}
 ROWS_A_BATCH = 32
@@ -129,20 +131,59 @@ def suits(task: str, head: str) -> bool:
     return asked == given and (asked != "numbers" or getattr(kind, "over", kind.features) in HEADS.get(head).over)
 
 
-def cell_of(recipe: Recipe) -> Cell:
-    """The combination a recipe asks for."""
+def cells_of(recipe: Recipe) -> list[Cell]:
+    """The combinations that a recipe asks for, one a task."""
     backbone: Any = recipe.backbone
-    task: Any = recipe.task
     method: Any = recipe.method
-    return Cell(backbone.family, task.name, task.head, method.name, "supervised")
+    asked: list[Any] = [part.task for part in recipe.task.parts] if isinstance(recipe.task, Several) else [recipe.task]
+    return [Cell(backbone.family, task.name, task.head, method.name, "supervised") for task in asked]
 
 
-def packages(cell: Cell) -> dict[str, str]:
-    """The other packages that a combination has entries of, with their versions."""
-    named = (
-        (BACKBONES, cell.family), (TASKS, cell.task), (HEADS, cell.head), (METHODS, cell.method),
-        (OBJECTIVES, cell.objective),
-    )  # fmt: skip
+def cell_of(recipe: Recipe) -> Cell:
+    """The combination a recipe asks for; of several tasks, they and their heads are named side by side."""
+    found = cells_of(recipe)
+    if not isinstance(recipe.task, Several):
+        return found[0]
+    tasks = (f"{part.name} ({cell.task})" for part, cell in zip(recipe.task.parts, found, strict=True))
+    return replace(found[0], task=" + ".join(tasks), head=" + ".join(cell.head for cell in found))
+
+
+def task_of(recipe: Recipe) -> Any:
+    """The task that a recipe names, built with its options; or several as one."""
+    if not isinstance(recipe.task, Several):
+        return TASKS.get(cell_of(recipe).task)(recipe.task)
+    parts = recipe.task.parts
+    tasks = {part.name: TASKS.get(cell.task)(part.task) for part, cell in zip(parts, cells_of(recipe), strict=True)}
+    return Together(tasks, {part.name: part.label for part in parts}, {part.name: part.weight for part in parts})
+
+
+def why_not_recipe(recipe: Recipe) -> str:
+    """Why the tasks of a recipe cannot work, each by itself or beside the others; empty where they can."""
+    found = cells_of(recipe)
+    if not isinstance(recipe.task, Several):
+        return why_not(found[0])
+    for part, cell in zip(recipe.task.parts, found, strict=True):
+        if reason := why_not(cell):
+            return f"{part.name}: {reason}"
+        if hasattr(HEADS.get(cell.head), "begin"):
+            return (
+                f"{part.name}: head {cell.head} begins from what the labels' texts say, which is done for one task "
+                "alone; use head linear, or train it by itself"
+            )
+    task: Together = task_of(recipe)
+    return why_apart(task.tasks, {part.name: cell.task for part, cell in zip(recipe.task.parts, found, strict=True)})
+
+
+def packages(recipe: Recipe) -> dict[str, str]:
+    """The other packages that a recipe has entries of, with their versions."""
+    named = [
+        pair
+        for cell in cells_of(recipe)
+        for pair in (
+            (BACKBONES, cell.family), (TASKS, cell.task), (HEADS, cell.head), (METHODS, cell.method),
+            (OBJECTIVES, cell.objective),
+        )
+    ]  # fmt: skip
     return {package: release for axis, name in named for package, release in axis.package(name).items()}
 
 
@@ -162,10 +203,11 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         CannotMerge: The backbone is a bundle whose method leaves no plain weights.
     """
     cell = cell_of(recipe)
-    reason = why_not(cell)
+    reason = why_not_recipe(recipe)
     if reason:
         raise UnsupportedError(reason, where=str(cell), remedy="`attune show matrix` prints what works")
-    task = TASKS.get(cell.task)(recipe.task)
+    task = task_of(recipe)
+    refuse_shared(recipe, task)
     if recipe.data.text_pair and SECOND not in task.form.texts:
         raise RecipeError(
             f"a second text is named, and the task {cell.task} reads one",
@@ -200,7 +242,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             remedy="set task.encoder = \"bi\", or use another backbone",
         )  # fmt: skip
     family: Any = BACKBONES.get(cell.family)
-    needs = needed(cell)
+    needs = needed(recipe)
     config = config_of(checkpoint, family, options)
     if "masks" in needs and not ours and not masks(checkpoint.folder):
         raise UnsupportedError(
@@ -214,7 +256,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         task.check_room(family, config)
     method: Any = METHODS.get(cell.method)(recipe.method)
     reason = (
-        missing_here(cell, checkpoint.name, config)
+        next((told for each in cells_of(recipe) if (told := missing_here(each, needs, checkpoint.name, config))), "")
         or nothing_moves(cell, method)
         or method.why_not(*family.dimensions(config, needs))
         or too_long(method, family.positions(config))
@@ -226,15 +268,32 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
     return checkpoint
 
 
-def needed(cell: Cell) -> frozenset[str]:
-    """What task, head, method and objective need of a backbone."""
-    registries = ((TASKS, cell.task), (HEADS, cell.head), (METHODS, cell.method), (OBJECTIVES, cell.objective))
+def refuse_shared(recipe: Recipe, task: Any) -> None:
+    """Stops where [training] says once what each of several tasks has of its own, or a metric that there is not."""
+    if not isinstance(recipe.task, Several):
+        return
+    task.metric(recipe.training.metric)
+    if recipe.training.probe_l2:
+        raise RecipeError(
+            "one strength is given for the heads of several tasks",
+            where="training.probe_l2",
+            expected="one a task",
+            remedy="set probe_l2 in each [[task]]",
+        )
+
+
+def needed(recipe: Recipe) -> frozenset[str]:
+    """What tasks, heads, method and objective need of a backbone."""
+    registries = [
+        pair
+        for cell in cells_of(recipe)
+        for pair in ((TASKS, cell.task), (HEADS, cell.head), (METHODS, cell.method), (OBJECTIVES, cell.objective))
+    ]
     return frozenset[str]().union(*(registry.get(name).needs for registry, name in registries))
 
 
-def missing_here(cell: Cell, name: str, config: Any) -> str:
+def missing_here(cell: Cell, needs: frozenset[str], name: str, config: Any) -> str:
     """What is needed, the family provides and this checkpoint's network does not; empty where nothing is."""
-    needs = needed(cell)
     lacks = BACKBONES.get(cell.family).lacks(config, needs)
     if silent := sorted((needs - METHODS.get(cell.method).needs) & lacks):
         return (
@@ -350,7 +409,19 @@ class Model(nn.Module):
         self.method = method
         self.objective = objective
         self.labels = labels
-        self.temperature = 1.0
+        self.temperature: Any = 1.0
+        """Divides the logits; of several tasks one by name, or one for all."""
+
+    def parts(self) -> dict[str, Model]:
+        """Of several tasks, by name: each alone on the same backbone, for what is done for one after the other."""
+        if not isinstance(self.task, Together):
+            return {}
+        head: Any = self.head
+        labels: Any = self.labels
+        return {
+            name: Model(self.backbone, head.of(name), task, self.method, self.objective, labels.parts[name])
+            for name, task in self.task.tasks.items()
+        }
 
     @property
     def device(self) -> torch.device:
@@ -359,8 +430,9 @@ class Model(nn.Module):
 
     @property
     def solvable(self) -> bool:
-        """Whether the head can be solved on fixed features: whether it has `fit`."""
-        return hasattr(self.head, "fit")
+        """Whether the head can be solved on fixed features: whether it has `fit`; of several heads, all of them."""
+        parts = self.parts().values()
+        return all(part.solvable for part in parts) if parts else hasattr(self.head, "fit")
 
     @property
     def coupled(self) -> bool:
@@ -382,20 +454,23 @@ class Model(nn.Module):
         """Whether a temperature makes its logits into calibrated probabilities."""
         return getattr(self.task, "tempered", True) and getattr(self.head, "tempered", True)
 
-    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Logits `(B, K)` of a collated batch, or `(P, T, K)` of the tokens of its P pieces."""
+    def forward(self, inputs: dict[str, Tensor]) -> Any:
+        """Logits `(B, K)` of a collated batch, or `(P, T, K)` of the tokens of its P pieces; of several tasks a tensor
+        of theirs each."""
         return self.head(self.read(inputs))
 
-    def read(self, inputs: dict[str, Tensor]) -> Tensor:
-        """What the head sees of a collated batch: one vector a row `(B, W)`, or one a token `(P, T, W)`.
+    def read(self, inputs: dict[str, Tensor]) -> Any:
+        """What the head sees of a collated batch: one vector a row `(B, W)`, or one a token `(P, T, W)`; of several
+        tasks a tensor of theirs each.
 
         Where texts are generated, of each row that is learned what may stand at each place, `(B, T, V)`.
         """
+        backbone: Any = self.backbone
         kind = reads_of(self.task)
-        read = self.backbone if kind == "pooled" else self.backbone.tokens if kind == "tokens" else self.backbone.logits
-        return self.task.join(read(inputs), inputs)
+        read = {"pooled": backbone, "tokens": backbone.tokens, "both": backbone.both}.get(kind)
+        return self.task.join((read or backbone.logits)(inputs), inputs)
 
-    def loss(self, inputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, inputs: dict[str, Tensor], targets: Any) -> tuple[Tensor, Tensor]:
         """Total `(B,)` and weight `(B,)` of a collated batch; a head that scores whole sequences has its own loss.
 
         A head with `score` has its own as well, and computes no logits of what is not asked for.
@@ -405,7 +480,7 @@ class Model(nn.Module):
             return head.score(self.read(inputs), targets)
         return self.weigh(self(inputs).float(), targets)
 
-    def weigh(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def weigh(self, outputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
         """Total and weight of a head's outputs."""
         if hasattr(self.head, "loss"):
             head: Any = self.head
@@ -427,12 +502,17 @@ class Model(nn.Module):
 
     @torch.inference_mode()
     def logits(self, ids: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
-        """Logits `(N, K)` in the order given, or of all their tokens `(T, K)`, whatever the batches."""
-        return rows_of_all(self._batched(ids, self), self.task.features)
+        """Logits `(N, K)` in the order given, or of all their tokens `(T, K)`, whatever the batches; of several tasks
+        all their numbers `(M,)`, one after the other."""
+        found = self._batched(ids, self)
+        if isinstance(self.task, Together):
+            return np.concatenate([values.ravel() for row in found for values in row.values()])
+        return rows_of_all(found, self.task.features)
 
     @torch.inference_mode()
     def outputs(self, ids: Sequence[NDArray[np.int64]]) -> list[Any]:
-        """What the head says of each row, `(K,)` or `(T, K)`, in the order given, whatever the batches.
+        """What the head says of each row, `(K,)` or `(T, K)`, in the order given, whatever the batches; of several
+        tasks that of each by name.
 
         A task with `tell` asks the backbone itself: for a text, not for numbers.
         """
@@ -445,17 +525,13 @@ class Model(nn.Module):
         head: Any = self.head
         return head.asked(self.read(inputs), inputs["input_ids"])
 
-    def _batched(
-        self, ids: Sequence[NDArray[np.int64]], module: Callable[[dict[str, Tensor]], Tensor]
-    ) -> list[NDArray[np.float32]]:
+    def _batched(self, ids: Sequence[NDArray[np.int64]], module: Callable[[dict[str, Tensor]], Any]) -> list[Any]:
         training = self.training
         self.eval()
-        found: dict[int, NDArray[np.float32]] = {}
+        found: dict[int, Any] = {}
         for batch in length_batches([len(row) for row in ids]):
             rows = [ids[i] for i in batch]
-            values = module(self.collate(rows)).float().cpu().numpy()
-            parts = list(values) if self.task.features == "pooled" else unpadded(values, rows)
-            found.update(zip(batch, parts, strict=True))
+            found.update(zip(batch, by_row(module(self.collate(rows)), rows, self.task), strict=True))
         self.train(training)
         return [found[index] for index in range(len(ids))]
 
@@ -509,6 +585,15 @@ def reads_of(task: Any) -> str:
     return getattr(task, "reads", task.features)
 
 
+def by_row(values: Any, rows: Sequence[NDArray[np.int64]], task: Any) -> list[Any]:
+    """What was computed of a batch, row by row; of several tasks each row's by name."""
+    if isinstance(values, Parts):
+        each = {name: by_row(value, rows, task.tasks[name]) for name, value in values.items()}
+        return [dict(zip(each, row, strict=True)) for row in zip(*each.values(), strict=True)]
+    plain: NDArray[np.float32] = values.float().cpu().numpy()
+    return list(plain) if task.features == "pooled" else unpadded(plain, rows)
+
+
 def unpadded(values: NDArray[np.float32], rows: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
     """Values of padded pieces `(P, T, W)`: for each row of the tokens of its pieces `(T1 + T2 + …, W)`.
 
@@ -558,12 +643,12 @@ def assemble(
     torch.manual_seed(recipe.training.seed)
     cell = cell_of(recipe)
     backbone = BACKBONES.get(cell.family)(
-        checkpoint, recipe.backbone, dropout=dropout, config_folder=config_folder, needs=needed(cell)
+        checkpoint, recipe.backbone, dropout=dropout, config_folder=config_folder, needs=needed(recipe)
     )
     method = METHODS.get(cell.method)(recipe.method)
     torch.manual_seed(recipe.training.seed)
     method.apply(backbone)
-    task = TASKS.get(cell.task)(recipe.task)
+    task = task_of(recipe)
     task = task.on(backbone) if hasattr(task, "on") else task
     head = task.head(backbone.width, labels, dropout)
     model = Model(backbone, head, task, method, OBJECTIVES.get(cell.objective)(), labels)

@@ -18,17 +18,18 @@ from safetensors.torch import load_file, save_file
 from attune.backbones.checkpoints import Checkpoint, fetch, weight_files, weights_digest
 from attune.core.files import canonical, read_json, whole_folder
 from attune.core.form import Form
-from attune.core.recipe import Recipe, parse_toml
+from attune.core.recipe import Recipe, Several, parse_toml
 from attune.core.records import Prediction
 from attune.core.texts import FIRST
 from attune.errors import BackboneError, BundleError, RecipeError, UnsupportedError
 from attune.model import manifest as manifests
 from attune.model import witness
-from attune.model.assemble import AXES, Model, assemble, cell_of, packages
+from attune.model.assemble import AXES, Model, assemble, cell_of, cells_of, packages
 from attune.model.manifest import BackboneReference, Manifest
 from attune.model.rows import checked
 from attune.tasks.common.labelled import Labels
 from attune.tasks.common.retrieval import shortened
+from attune.tasks.together import labels_of
 
 CONFIG_FILES = (
     "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
@@ -175,8 +176,9 @@ def pack(
         (folder / "moved").mkdir()
         model.method.save(model.backbone, folder / "moved", checkpoint.name)
         (folder / "heads").mkdir()
-        head = {name: value.detach().cpu().contiguous() for name, value in model.head.state_dict().items()}
-        save_file(head, folder / "heads" / f"{cell_of(recipe).task}.safetensors")
+        for task, module in heads_of(model, recipe).items():
+            head = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+            save_file(head, folder / "heads" / f"{task}.safetensors")
         texts = {
             "calibration.json": {"temperature": model.temperature},
             "witness.json": witness.testify(model, witness_rows),
@@ -191,6 +193,34 @@ def pack(
     return manifest.digest
 
 
+def heads_of(model: Model, recipe: Recipe) -> dict[str, Any]:
+    """The heads of a model by the names of their files: a task's, or each of several tasks'."""
+    parts = model.parts()
+    return {name: part.head for name, part in parts.items()} if parts else {cell_of(recipe).task: model.head}
+
+
+def learned(model: Model, recipe: Recipe) -> dict[str, manifests.Learned]:
+    """What each of several tasks learned of its labels; nothing of one."""
+    return {
+        name: manifests.Learned(type=cell.task, labels=list(part.labels.names), label_counts=list(part.labels.counts))
+        for (name, part), cell in zip(model.parts().items(), cells_of(recipe), strict=False)
+    }
+
+
+def labels_in(manifest: Manifest, recipe: Recipe) -> Labels:
+    """What a bundle's manifest says of its labels; of several tasks in the recipe's order."""
+    if not isinstance(recipe.task, Several):
+        return Labels(tuple(manifest.labels), tuple(manifest.label_counts))
+    told = {part.name: manifest.tasks[part.name] for part in recipe.task.parts}
+    return labels_of({name: Labels(tuple(task.labels), tuple(task.label_counts)) for name, task in told.items()})
+
+
+def temperature_in(document: Mapping[str, Any]) -> float | dict[str, float]:
+    """The temperature in calibration.json, or one for each of several tasks."""
+    found: Any = document["temperature"]
+    return {name: float(value) for name, value in found.items()} if isinstance(found, dict) else float(found)
+
+
 def describe(
     folder: Path,
     model: Model,
@@ -201,8 +231,9 @@ def describe(
 ) -> Manifest:
     """The manifest of what lies in a folder."""
     cell = cell_of(recipe)
+    tasks = learned(model, recipe)
     return Manifest(
-        format=manifests.FORMAT,
+        format=manifests.FORMAT if tasks else manifests.ONE,
         task=cell.task,
         labels=list(model.labels.names),
         label_counts=list(model.labels.counts),
@@ -210,10 +241,11 @@ def describe(
         method=cell.method,
         metrics={name: dict(found) for name, found in metrics.items()},
         lineage=dict(lineage),
-        versions={**{name: version(name) for name in MADE_WITH}, **packages(cell)},
+        versions={**{name: version(name) for name in MADE_WITH}, **packages(recipe)},
         seed=recipe.training.seed,
         threads=recipe.training.threads,
         files=manifests.inventory(folder),
+        tasks=tasks,
     )
 
 
@@ -345,11 +377,12 @@ def restore(folder: Path, manifest: Manifest, root: Path) -> Bundle:
             f"the manifest says {manifest.task} by {manifest.method}, the recipe {cell.task} by {cell.method}"
         )
     checkpoint = find_backbone(folder, manifest, root)
-    labels = Labels(tuple(manifest.labels), tuple(manifest.label_counts))
+    labels = labels_in(manifest, recipe)
     model = assemble(recipe, checkpoint, labels, config_folder=folder / INSIDE)
     model.method.load(model.backbone, folder / "moved")
-    model.head.load_state_dict(load_file(folder / "heads" / f"{manifest.task}.safetensors"))
-    model.temperature = float(read_json(folder / "calibration.json")["temperature"])
+    for name, head in heads_of(model, recipe).items():
+        head.load_state_dict(load_file(folder / "heads" / f"{name}.safetensors"))
+    model.temperature = temperature_in(read_json(folder / "calibration.json"))
     model.eval()
     difference = witness.replay(model, read_json(folder / "witness.json"), str(folder))
     return Bundle(folder, manifest, recipe, model, difference)

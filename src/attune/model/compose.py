@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from attune.core.files import canonical, read_json
-from attune.core.recipe import Options, Recipe, parse_toml
+from attune.core.recipe import Options, Recipe, Several, parse_toml
 from attune.errors import BundleError, RecipeError, UnsupportedError
 from attune.methods.registry import METHODS
 from attune.model import manifest as manifests
@@ -113,6 +113,11 @@ def refuse(parents: Sequence[Parent]) -> None:
         refuse_method(one)
         refuse_difference(one, parents[0])
     first = parents[0]
+    if isinstance(first.recipe.task, Several):
+        raise UnsupportedError(
+            "a bundle of several tasks has no sum", where=str(first.folder), expected="bundles of one task each",
+            remedy=APART,
+        )  # fmt: skip
     task: Any = first.recipe.task
     head = HEADS.get(task.head)
     if not hasattr(head, "affine") or head.unit:

@@ -13,7 +13,9 @@ from attune.backbones.checkpoints import file_digest
 from attune.core.files import canonical
 from attune.errors import BundleError
 
-FORMAT = 1
+FORMAT = 2
+ONE = 1
+"""The format of a bundle of one task; that of several tasks is the newest."""
 NAME = "manifest.json"
 OUTSIDE = frozenset({NAME, "run.json", "card.md", "report.html"})
 READABLE = frozenset({".json", ".toml", ".safetensors", ".txt", ".model"})
@@ -25,6 +27,15 @@ class BackboneReference(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     sha256: str
+
+
+class Learned(BaseModel):
+    """What one of several tasks is and learned of its labels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    type: str
+    labels: list[str]
+    label_counts: list[int]
 
 
 class Manifest(BaseModel):
@@ -43,10 +54,12 @@ class Manifest(BaseModel):
     seed: int
     threads: int
     files: dict[str, str]
+    tasks: dict[str, Learned] = {}
+    """Of several tasks, by name; left out of the file where there is one."""
 
     def text(self) -> str:
         """The manifest as it lies on disk."""
-        return canonical(self.model_dump(mode="json"))
+        return canonical(self.model_dump(mode="json", exclude=None if self.tasks else {"tasks"}))
 
     @property
     def digest(self) -> str:

@@ -72,7 +72,9 @@ def testify(model: Model, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def testimony(found: Prediction) -> dict[str, Any]:
-    """What is kept of an answer."""
+    """What is kept of an answer; of several tasks by name."""
+    if found.parts:
+        return {"tasks": {name: testimony(part) for name, part in found.parts.items()}}
     kept: dict[str, Any] = {"answer": found.answer, "probabilities": [round(float(p), 6) for p in chances(found)]}
     if found.spans:
         kept["spans"] = [[span.start, span.end, span.label] for span in found.spans]
@@ -96,19 +98,27 @@ def replay(model: Model, document: dict[str, Any], where: str) -> float:
     rows = document["rows"]
     if not rows:
         return 0.0
-    found = model.predict(rows)
-    difference = max(apart(row["probabilities"], chances(now)) for row, now in zip(rows, found, strict=True))
+    asked = [pairs for row, now in zip(rows, model.predict(rows), strict=True) for pairs in told(model, row, now)]
+    difference = max(apart(then["probabilities"], chances(now)) for _, then, now in asked)
     tolerance = document["tolerance"]
-    wrong = sum(changed(model, row, prediction, tolerance) for row, prediction in zip(rows, found, strict=True))
+    wrong = sum(changed(own, then, now, tolerance) for own, then, now in asked)
     if wrong or not difference <= tolerance:
         raise BundleError(
-            f"answers its witness rows differently: {wrong} of {len(rows)} answers changed, "
+            f"answers its witness rows differently: {wrong} of {len(asked)} answers changed, "
             f"probabilities by up to {difference:.4f}",
             where=where,
             expected=f"differences of at most {tolerance}, and the same answers",
             remedy="the versions in manifest.json made it; compare them with yours, or make the bundle anew",
         )
     return difference
+
+
+def told(model: Model, row: Mapping[str, Any], now: Prediction) -> list[tuple[Model, Mapping[str, Any], Prediction]]:
+    """Who answers, what was answered then, and now; one a task where several are asked."""
+    parts = model.parts()
+    if not parts:
+        return [(model, row, now)]
+    return [(part, row["tasks"][name], now.parts[name]) for name, part in parts.items()]
 
 
 def apart(then: Sequence[float], now: NDArray[np.float32]) -> float:

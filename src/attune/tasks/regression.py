@@ -18,7 +18,7 @@ from attune.tasks.common.aids import Aids
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.labelled import Labels
 from attune.tasks.common.numbers import Numbers, NumberScores, learned, number, rounded
-from attune.tasks.common.reader import Reader
+from attune.tasks.common.reader import Reader, reading_of
 from attune.tasks.common.ridge import line, ridge
 from attune.tasks.common.scored import figures, metric_of
 from attune.tasks.heads.registry import HEADS
@@ -113,6 +113,11 @@ class Regression:
     def paired(self) -> bool:
         """Whether two texts are read as one sequence."""
         return len(self.form.texts) > self.pieces()
+
+    @property
+    def reading(self) -> str:
+        """How a row is read, in words, for other tasks to read it along."""
+        return reading_of(len(self.fields), self.pieces())
 
     def pieces(self) -> int:
         """How many sequences are read of a row."""

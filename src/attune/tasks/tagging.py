@@ -64,6 +64,8 @@ class Tagging:
     cuts: ClassVar[bool] = False
     cut: ClassVar[str] = "only the first {limit} tokens were read"
     paired: ClassVar[bool] = False
+    reading: ClassVar[str] = "one text"
+    """How a row is read, in words, for other tasks to read it along."""
     multi_label: ClassVar[bool] = False
     baselines: ClassVar[tuple[str, ...]] = ("majority",)
     called: ClassVar[Mapping[str, str]] = {"majority": "lookup"}
@@ -73,6 +75,15 @@ class Tagging:
 
     def __init__(self, options: TaggingOptions) -> None:
         self.options = options
+
+    @property
+    def parting(self) -> str:
+        """How a text is parted into what has a tag, and into windows; alike for tasks that read it together."""
+        return f"{self.options.units}, in windows that share {self.options.overlap} tokens"
+
+    def pieces(self) -> int:
+        """How many things are read of a row that is not too long."""
+        return 1
 
     def answers_with(self, labels: Labels) -> str:
         """What an answer is, for the card."""

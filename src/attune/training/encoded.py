@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attune.core.encoding import Encoding
-from attune.core.packing import IGNORED, by_piece
+from attune.core.packing import IGNORED, by_piece, pieces_of
 from attune.core.texts import rows_of
 from attune.errors import DataError
 from attune.model.assemble import Model
 from attune.model.rows import told
+from attune.tasks.common.parts import Given, Parts, Targets
 
 CHUNK = 2048
 MOST_LOST = 0.001
@@ -50,6 +52,8 @@ class Encoded:
         affected: Rows with an unknown token.
         golds: Labels in the rows of a task that learns from tokens.
         lost: Those of them that no token stands for.
+        parts: Of several tasks, by name: the same rows with the targets of each.
+        there: Of several tasks, by name `(N,)`: which rows have gold.
     """
 
     def __init__(self, flat: NDArray[np.int64], starts: NDArray[np.int64], targets: Tensor | NDArray[np.int32]) -> None:
@@ -64,6 +68,8 @@ class Encoded:
         self.affected = 0
         self.golds = 0
         self.lost = 0
+        self.parts: dict[str, Encoded] = {}
+        self.there: dict[str, Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -81,15 +87,18 @@ class Encoded:
         """Token ids of several rows."""
         return [self.row(index) for index in indices]
 
-    def targets_of(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
+    def targets_of(self, indices: Sequence[int] | NDArray[np.int64]) -> Any:
         """Targets of several rows.
 
         Args:
             indices: `(B,)` row numbers.
 
         Returns:
-            `(B,)` or `(B, K)`; or `(P, T)` int64 of the tokens of their P pieces, padded as `collate` pads them.
+            `(B,)` or `(B, K)`; or `(P, T)` int64 of the tokens of their P pieces, padded as `collate` pads them. Of
+            several tasks `Targets`.
         """
+        if self.parts:
+            return self._of_several(indices)
         if isinstance(self.each, Tensor):
             return self.each[torch.as_tensor(np.asarray(indices), dtype=torch.int64)]
         parts: list[NDArray[np.int32]] = []
@@ -97,6 +106,33 @@ class Encoded:
             own = self.each[self.starts[index] : self.starts[index + 1]]
             parts.extend(by_piece(own, self.row(index)))
         return padded(parts)
+
+    def _of_several(self, indices: Sequence[int] | NDArray[np.int64]) -> Targets:
+        places = torch.as_tensor(np.asarray(indices), dtype=torch.int64)
+        counts = torch.tensor([len(pieces_of(self.row(int(index)))) for index in indices])
+        return Targets(
+            Parts({name: part.targets_of(indices) for name, part in self.parts.items()}),
+            Parts({name: there[places] for name, there in self.there.items()}),
+            torch.repeat_interleave(torch.arange(len(places)), counts),
+        )
+
+    def alone(self, name: str, *, first: bool) -> Encoded:
+        """The rows of one of several tasks that have gold for it.
+
+        Args:
+            name: The task.
+            first: Whether it sees the first piece of a row alone.
+
+        Returns:
+            They, with its targets; of a task that learns from tokens all rows, those without gold having no target.
+        """
+        part = self.parts[name]
+        if part.aligned:
+            return part
+        chosen = torch.nonzero(self.there[name]).flatten()
+        rows = [pieces_of(self.row(index))[0] if first else self.row(index) for index in chosen.tolist()]
+        starts = np.cumsum([0, *map(len, rows)])
+        return Encoded(np.concatenate(rows), starts, part.targets[chosen])
 
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row."""
@@ -115,34 +151,70 @@ def encode(model: Model, table: Rows, into: Path) -> Encoded:
         The encoded set.
     """
     lengths: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
-    targets: list[Tensor] = []
-    counts = np.zeros(6, dtype=np.int64)
+    counts = np.zeros(4, dtype=np.int64)
     longest = 0
-    beside = into.with_suffix(".targets")
     form = model.task.form
-    with into.open("wb") as stream, beside.open("wb") as aligned:
+    with into.open("wb") as stream, contextlib.ExitStack() as opened:
+        targets = Collected(into, opened)
         for batch in table.batches(CHUNK):
             rows = rows_of(batch, form.fields)
             encoding, found = examples(model, rows, batch)
             stream.write(np.concatenate(encoding.ids).tobytes())
             lengths.append(np.asarray([len(row) for row in encoding.ids], dtype=np.int64))
             longest = max(longest, encoding.longest)
-            lost = (0, 0)
-            if isinstance(found, Tensor):
-                targets.append(found)
-            else:
-                aligned.write(np.concatenate(found.each).astype(np.int32).tobytes())
-                lost = (found.golds, found.lost)
+            targets.add(found)
             unknown = encoding.unknown
-            counts += [encoding.truncated.sum(), unknown.sum(), encoding.words.sum(), (unknown > 0).sum(), *lost]
+            counts += [encoding.truncated.sum(), unknown.sum(), encoding.words.sum(), (unknown > 0).sum()]
     flat = np.memmap(into, dtype=np.int64, mode="r")
-    starts = np.cumsum(np.concatenate(lengths))
-    result = Encoded(flat, starts, torch.cat(targets) if targets else np.memmap(beside, dtype=np.int32, mode="r"))
-    result.truncated, result.unknown, result.words, result.affected, result.golds, result.lost = map(int, counts)
+    result = targets.beside(flat, np.cumsum(np.concatenate(lengths)))
+    result.truncated, result.unknown, result.words, result.affected = map(int, counts)
     result.longest = longest
-    if targets:
-        beside.unlink()
     return result
+
+
+class Collected:
+    """Targets as they come, a chunk of rows at a time; those of tokens go into a file.
+
+    Args:
+        into: The file of the token ids; that of targets lies beside it.
+        opened: Closes files.
+    """
+
+    def __init__(self, into: Path, opened: contextlib.ExitStack) -> None:
+        self.into = into
+        self.opened = opened
+        self.beside_it = into.with_suffix(".targets")
+        self.stream: Any = None
+        self.tensors: list[Tensor] = []
+        self.parts: dict[str, Collected] = {}
+        self.there: dict[str, list[Tensor]] = {}
+        self.golds = self.lost = 0
+
+    def add(self, found: Any) -> None:
+        """Takes the targets of a chunk: a tensor, targets of tokens, or those of several tasks."""
+        if isinstance(found, Given):
+            for name, own in found.parts.items():
+                part = self.parts.setdefault(
+                    name, Collected(self.into.with_name(f"{self.into.stem}-{name}.ids"), self.opened)
+                )
+                part.add(own)
+                self.there.setdefault(name, []).append(torch.from_numpy(found.there[name]))
+        elif isinstance(found, Tensor):
+            self.tensors.append(found)
+        else:
+            self.stream = self.stream or self.opened.enter_context(self.beside_it.open("wb"))
+            self.stream.write(np.concatenate(found.each).astype(np.int32).tobytes())
+            self.golds += found.golds
+            self.lost += found.lost
+
+    def beside(self, flat: NDArray[np.int64], starts: NDArray[np.int64]) -> Encoded:
+        """The rows with what was taken; files are closed by then."""
+        own = torch.cat(self.tensors) if self.tensors else torch.zeros(len(starts) - 1, 0)
+        result = Encoded(flat, starts, np.memmap(self.beside_it, dtype=np.int32, mode="r") if self.stream else own)
+        result.golds, result.lost = self.golds, self.lost
+        result.parts = {name: part.beside(flat, starts) for name, part in self.parts.items()}
+        result.there = {name: torch.cat(chunks) for name, chunks in self.there.items()}
+        return result
 
 
 def examples(model: Model, rows: Sequence[Mapping[str, Any]], batch: Mapping[str, Any]) -> tuple[Encoding, Any]:
@@ -164,7 +236,7 @@ def prepare(model: Model, rows: Encoded) -> None:
 
 def learned_from(
     model: Model, rows: Encoded, indices: Sequence[int] | NDArray[np.int64], moment: tuple[int, ...]
-) -> tuple[list[NDArray[np.int64]], Tensor]:
+) -> tuple[list[NDArray[np.int64]], Any]:
     """Rows as a model learns from them.
 
     Args:

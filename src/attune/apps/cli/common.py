@@ -75,6 +75,10 @@ def show_evaluation(evaluation: Mapping[str, Any]) -> None:
     )
     for notice in evaluation["notices"]:
         note(f"notice: {notice}")
+    for name, part in evaluation.get("parts", {}).items():
+        say()
+        say(f"task {name}")
+        show_evaluation(part)
 
 
 def interval(found: Mapping[str, float]) -> str:

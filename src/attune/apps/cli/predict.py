@@ -22,6 +22,7 @@ ColumnPair = Annotated[str, typer.Option("--column-pair", help="Column of the fi
 Out = Annotated[
     Path | None, typer.Option("--out", help="Where to write: .jsonl, .csv or .parquet; default standard output.")
 ]
+Task = Annotated[str, typer.Option("--task", help="Of a bundle of several tasks: answer this one alone.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Answer nothing if any row is bad.")]
 Root = Annotated[Path | None, typer.Option("--data-root", help="Where a backbone by folder name is looked up.")]
 
@@ -33,6 +34,7 @@ def predict(
     column: Column = "text",
     column_pair: ColumnPair = "text_pair",
     out: Out = None,
+    task: Task = "",
     strict: Strict = False,
     data_root: Root = None,
     as_json: Json = False,
@@ -52,7 +54,8 @@ def predict(
         source = lines_of(sys.stdin.buffer)
     plain = bool(texts) and not as_json and out is None
     with counting(enabled=out is not None) as tick:
-        summary: Summary = answer(loaded, source, out, strict=strict, write=say_plain if plain else say_json, tick=tick)
+        write = say_plain if plain else say_json
+        summary: Summary = answer(loaded, source, out, strict=strict, write=write, tick=tick, task=task)
     for problem in summary.problems[:50]:
         note(f"bad row: {problem}")
     if summary.bad:
@@ -100,12 +103,24 @@ def alternative(told: dict[str, Any]) -> str:
 
 
 def say_plain(record: dict[str, Any]) -> None:
-    """Prints one answer for a person."""
+    """Prints one answer for a person; of several tasks one after the other."""
+    if "tasks" in record:
+        say(record["text"])
+        for name, part in record["tasks"].items():
+            say_answer(part, name)
+        for notice in record["notices"]:
+            say(f"    note: {notice}")
+        return
+    say_answer(record, record["text"])
+
+
+def say_answer(record: dict[str, Any], beside: str) -> None:
+    """Prints one answer, and beside it what it is to."""
     answer = record["answer"]
     given = listed(answer) if isinstance(answer, list) else str(answer)
     others = ", ".join(alternative(a) for a in record["alternatives"] if a["label"] != given)
     sure = "" if record["confidence"] is None else f"  {record['confidence']:.0%}"
-    say(f"{given}{sure}   {record['text']}")
+    say(f"{given}{sure}   {beside}")
     if others:
         say(f"    else: {others}")
     for span in record["spans"]:

@@ -59,12 +59,13 @@ class Span(BaseModel):
 class Answer(BaseModel):
     """The answer to one row."""
 
-    answer: str | float | list[str] | list[float]
+    answer: str | float | list[str] | list[float] | dict[str, str | float | list[str]]
     confidence: float | None
     alternatives: list[Alternative]
     notices: list[str]
     spans: list[Span]
     levels: list[list[Alternative]] = Field([], description="Where labels have parents: each level above them.")
+    tasks: dict[str, Answer] = Field({}, description="Of a bundle of several tasks: the answer to each, by name.")
 
 
 class Reply(BaseModel):

@@ -22,6 +22,7 @@ from attune.core.relations import Relations
 from attune.errors import DataError, RecipeError, nearest
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.losses import binary_cross_entropy
+from attune.tasks.common.reader import reading_of
 from attune.tasks.common.structure import Flat, Structure
 from attune.tasks.heads.registry import HEADS
 from attune.tasks.metrics import HIGHER_IS_BETTER, choices, classification_metrics
@@ -133,6 +134,11 @@ class LabelTask(ABC):
     def paired(self) -> bool:
         """Whether two texts are read as one sequence."""
         return len(self.fields) > self.pieces()
+
+    @property
+    def reading(self) -> str:
+        """How a row is read, in words, for other tasks to read it along."""
+        return reading_of(len(self.fields), self.pieces())
 
     def width(self, width: int) -> int:
         """Features of a row, where each thing read has `width`."""

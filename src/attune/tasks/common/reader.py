@@ -62,3 +62,10 @@ class Reader:
         if self.encoder == "cosine":
             return F.cosine_similarity(first, second, dim=-1).unsqueeze(-1)
         return torch.cat([first, second, (first - second).abs(), first * second], dim=-1)
+
+
+def reading_of(texts: int, pieces: int) -> str:
+    """How texts that are read as they stand are read, in words; equal for tasks that can share it."""
+    if texts == 1:
+        return "one text"
+    return "two texts as one sequence" if pieces == 1 else "two texts, each on its own"
