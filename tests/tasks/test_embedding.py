@@ -219,6 +219,16 @@ def test_rows_are_audited_and_planned_by_their_texts(workshop, pairs, run):
     assert "text × embedding × vector × full × supervised" in told and "steps" in told
 
 
+def test_one_text_with_two_that_belong_to_it_is_no_duplicate(workshop, pairs):
+    rows = made_up(30)
+    several = [{"text": row["text"], "label": f"{row['text']} again"} for row in rows[:6]]
+    write_rows(workshop.root / "several.jsonl", [*rows, *several, rows[0]])
+    path = workshop.root / "several.toml"
+    path.write_text(wanted(data={"train": "several.jsonl"}).toml(), encoding="utf-8")
+    found = {finding.kind: finding.count for finding in attune.audit(path).findings}
+    assert found["duplicates"] == 1 and "contradictory_labels" not in found
+
+
 def stop_after(steps):
     """Surroundings of a run that is stopped after so many steps."""
     seen = []

@@ -11,7 +11,7 @@ import numpy as np
 
 from attune.data.external import HashSort, Records, contents, keys
 from attune.data.findings.record import SIDES, TRAIN, Collector, Finding
-from attune.data.table import Table
+from attune.data.table import GOLD, Table
 
 
 class _Repeats:
@@ -40,9 +40,9 @@ class _Repeats:
             self.contradictory.add(*place, self._said("another label", other, with_label=True))
 
     def _duplicates(self, group: Records, places: list[tuple[int, int]]) -> None:
-        first: dict[tuple[int, int], tuple[int, int]] = {}
-        for place, label in zip(places, group["label"].tolist(), strict=True):
-            known = first.setdefault((place[0], label), place)
+        first: dict[tuple[int, int, int], tuple[int, int]] = {}
+        for place, label, gold in zip(places, group["label"].tolist(), group["gold"].tolist(), strict=True):
+            known = first.setdefault((place[0], label, gold), place)
             if known != place:
                 self.duplicates.add(*place, self._said("the same", known))
 
@@ -73,7 +73,8 @@ def _resolved(rows: list[dict[str, Any]], tables: dict[str, Table]) -> list[dict
 def check(tables: dict[str, Table], folder: Path, *, max_contradictory: float) -> list[Finding]:
     """Looks for equal texts, or equal pairs of texts; case, spaces and full-width forms make no difference.
 
-    What is read of a row besides its texts must be equal too: one sentence may be asked about twice.
+    What is read of a row besides its texts must be equal too: one sentence may be asked about twice. A row is a
+    duplicate only where what is right for it is the same, be that labels or more than labels.
 
     Args:
         tables: The splits.
@@ -83,7 +84,7 @@ def check(tables: dict[str, Table], folder: Path, *, max_contradictory: float) -
     Returns:
         Findings `leakage`, `contradictory_labels` and `duplicates`, those that there are.
     """
-    order = HashSort(folder / "texts.sort", [("side", "u1"), ("row", "<i8"), ("label", "<u8")])
+    order = HashSort(folder / "texts.sort", [("side", "u1"), ("row", "<i8"), ("label", "<u8"), ("gold", "<u8")])
     try:
         for side, table in ((SIDES.index(name), table) for name, table in tables.items()):
             _hash(table, side, order)
@@ -117,7 +118,9 @@ def _hash(table: Table, side: int, order: HashSort) -> None:
         joined = ["\x1f".join(sorted(label)) if isinstance(label, list) else label for label in labels]
         hashes = keys(told_equal(columns, table.also))
         hashes[(hashes == EMPTY).all(axis=1)] = 0
-        order.add(hashes, side=side, row=np.arange(start, start + count), label=keys(joined)[:, 0])
+        gold = keys([json.dumps(cell) for cell in columns.get(GOLD, [None] * count)])[:, 0]
+        rows = np.arange(start, start + count)
+        order.add(hashes, side=side, row=rows, label=keys(joined)[:, 0], gold=gold)
         start += count
 
 
