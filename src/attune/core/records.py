@@ -53,14 +53,14 @@ class Span:
 class Prediction:
     """The answer to one row.
 
-    `answer` is a label or a text, a list of labels where there may be several, a number, or a vector. `confidence`
-    is the probability of the answer (of several: of the least certain one given, or of none applying where the list is
-    empty). `notices` say what happened to the row on its way (truncation, unknown tokens). `spans` say where in the text the
-    answer stands. `probabilities` are what the answer was chosen by, `(K,)` in the bundle's label order where it is one
-    of K labels; `margin` is how much of them would have to change for another answer, where that is not told by them.
-    Neither leaves the process. `levels`: where labels have parents, the likeliest nodes of every level
-    above the labels, the topmost level first; a node's confidence is the sum of what lies below it. `parts`: where
-    several tasks were asked, the answer to each by its name; `answer` is then their answers by name.
+    `answer` is a label or a text, a list of labels where there may be several, a number, or a vector. `confidence` is
+    the probability of the answer (of several: of the least certain one given, or of none applying where the list is
+    empty). `notices` say what happened to the row on its way (truncation, unknown tokens). `spans` say where in the
+    text the answer stands. `probabilities` are what the answer was chosen by, `(K,)` in the bundle's label order where
+    it is one of K labels; `margin` is how much of them would have to change for another answer, where that is not told
+    by them. Neither leaves the process. `levels`: where labels have parents, the likeliest nodes of every level above
+    the labels, the topmost level first; a node's confidence is the sum of what lies below it. `parts`: where several
+    tasks were asked, the answer to each by its name; `answer` is then their answers by name.
     """
 
     answer: str | float | list[str] | list[float] | dict[str, Any]
