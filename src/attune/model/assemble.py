@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from attune.backbones import origin
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.family import FEWEST, SPEECH
-from attune.backbones.networks import masks, reads_pairs
+from attune.backbones.networks import masks, reads_pairs, tokenizer_of
 from attune.backbones.registry import BACKBONES
 from attune.core.encoding import Encoding
 from attune.core.packing import pieces_of
@@ -196,6 +196,11 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             f"task {cell.task} hides tokens, and its tokenizer has no mask token", where=f"[backbone] {options.name}",
             expected="a tokenizer with a mask token, as those of BERT, RoBERTa and ModernBERT have",
             remedy="use another backbone, or give this one a tokenizer of your own with [backbone.tokenizer]",
+        )  # fmt: skip
+    if hasattr(task, "lacks") and not ours and (flaw := task.lacks(tokenizer_of(checkpoint.folder))):
+        raise UnsupportedError(
+            f"task {cell.task} cannot hide anything: {flaw}", where=f"[backbone] {options.name}",
+            remedy='use another backbone, or one from scratch (backbone.name = "scratch")',
         )  # fmt: skip
     method: Any = METHODS.get(cell.method)(recipe.method)
     reason = (

@@ -7,6 +7,7 @@ TASKS = Registry(
     {
         "causal_lm": "attune.tasks.causal_lm:CausalLM",
         "classification": "attune.tasks.classification:Classification",
+        "denoising": "attune.tasks.denoising:Denoising",
         "masked_lm": "attune.tasks.masked_lm:MaskedLM",
         "pair": "attune.tasks.pair:Pair",
         "question_answering": "attune.tasks.question_answering:QuestionAnswering",
