@@ -86,6 +86,7 @@ TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "hierarchical": {"hierarchy": "/"},
     },
     "causal_lm": {name: {"between": name} for name in ("line", "end", "nothing")},
+    "denoising": {"spans": {}, "dense": {"noise_share": 0.4, "span": 1.5}},
     "embedding": {"plain": {}, "sizes": {"sizes": (8, 32), "size": 8, "symmetric": True, "negatives": 1}},
     "extractive": {"mean": {}, "windows": {"sentences": 2, "overlap": 4, "blocking": False}},
     "generation": {
@@ -817,7 +818,7 @@ def loss_falls(variant: Variant, root: Path, scratch: Path) -> None:
     run(on, scratch / "run")
     after = mean_loss(on)
     # random words that stay as they are leave little to learn about which of them comes next
-    least = 0.998 if variant.task == "generation" and variant.method != "full" else 0.99 if own else 0.95
+    least = 0.998 if variant.task == "generation" and variant.method != "full" else 0.995 if own else 0.95
     assert after < least * loss, f"loss went from {loss:.4f} to {after:.4f}"
     named = dict(on.model.named_parameters())
     known = {id(value): name for name, value in named.items()}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from attune.core.packing import IGNORED, ids_of
+from attune.core.packing import IGNORED, ids_of, pieces_of
 from attune.model.assemble import Model
 from attune.training.encoded import Encoded
 
@@ -54,6 +54,25 @@ def next_stay(model: Model, texts: Sequence[str], rows: Encoded) -> None:
         assert mine[~special[mine]].tolist() == row, "a row is asked for other tokens than its own"
 
 
+def written_stay(model: Model, texts: Sequence[str], rows: Encoded) -> None:
+    """Every token is in one block; read and hidden ones together are the block; each hidden one is its row's."""
+    own = tokens(model, texts)
+    special, kept = model.task.known.special, list[int]()
+    for number in range(len(rows)):
+        block = ids_of(pieces_of(rows.row(number))[0])
+        kept += block[~special[block]].tolist()
+        torn = model.task.torn(block, 0.3, 3.0, np.random.default_rng(number))
+        hidden = torn.origin[torn.origin >= 0]
+        assert torn.target[torn.origin >= 0].tolist() == block[hidden].tolist() and len(hidden)
+        shown = torn.source[~special[torn.source]].tolist()
+        assert shown == [token for at, token in enumerate(block) if at not in set(hidden) and not special[token]]
+    assert kept == [token for row in own for token in row], "tokens were lost or moved"
+    made = model.task.trial(model.backbone, [{"text": text} for text in texts])
+    owners, targets = (np.concatenate(part) for part in (made.owners, made.targets))
+    for number, row in enumerate(own):
+        assert set(targets[owners == number].tolist()) <= set(row), "a row is asked for other tokens than its own"
+
+
 def covered(model: Model, texts: Sequence[str], rows: Encoded) -> None:
     """Every token is in one block, in order."""
     flat = ids_of(rows.flat)
@@ -72,6 +91,6 @@ def trial(model: Model, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarr
 
 
 OF: Mapping[str, Callable[[Model, Sequence[str], Encoded], None]] = {
-    "causal_lm": next_stay, "masked_lm": hidden_stay, "replaced_token": replaced_stay,
+    "causal_lm": next_stay, "denoising": written_stay, "masked_lm": hidden_stay, "replaced_token": replaced_stay,
 }  # fmt: skip
 """What is tried, by task."""

@@ -140,6 +140,11 @@ def masks(folder: Path) -> bool:
     return AutoTokenizer.from_pretrained(folder, use_fast=True, **SAFE).mask_token is not None
 
 
+def tokenizer_of(folder: Path) -> Any:
+    """A checkpoint's tokenizer."""
+    return AutoTokenizer.from_pretrained(folder, use_fast=True, **SAFE)
+
+
 def reads_types(network: Any) -> bool:
     """Whether a family tells the second text from the first by token types (Devlin et al. 2019).
 

@@ -48,7 +48,17 @@ class Seq2Seq(Family):
 
     Options: ClassVar[type[FamilyOptions]] = Seq2SeqOptions
     provides: ClassVar[frozenset[str]] = frozenset(
-        {"generate", "tokens", "pooled", "linear_layers", "bias_terms", "pairs", "inputs_embeds", "key_value_prefix"}
+        {
+            "generate",
+            "decoder",
+            "tokens",
+            "pooled",
+            "linear_layers",
+            "bias_terms",
+            "pairs",
+            "inputs_embeds",
+            "key_value_prefix",
+        }
     )
     summary: ClassVar[str] = "encoder and decoder: T5, BART, Marian, two encoders joined"
     kind: ClassVar[str] = "a sequence-to-sequence network"

@@ -369,10 +369,10 @@ def validation_metrics(model: Model, held: Encoded, table: Table, wanted: str) -
 
     Where texts are generated, which takes long, that is done for a metric that asks for it alone.
     """
-    if hasattr(model.task, "tell"):
-        return judge.written(model, held, table, wanted)
     if not model.task.form.labelled:
         return model.task.metrics(drawn.scores(model, table, "validation"))
+    if hasattr(model.task, "tell"):
+        return judge.written(model, held, table, wanted)
     outputs = model.outputs(held.rows(range(len(held))))
     total, weight = judge.loss_of(model, held, outputs)
     predictions: list[Prediction] = []

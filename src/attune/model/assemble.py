@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from attune.backbones import origin
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.family import FEWEST
-from attune.backbones.networks import masks, reads_pairs
+from attune.backbones.networks import masks, reads_pairs, tokenizer_of
 from attune.backbones.registry import BACKBONES
 from attune.core.encoding import Encoding
 from attune.core.packing import pieces_of
@@ -254,6 +254,11 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         raise UnsupportedError(reason, where=f"[task] {cell.task} on {options.name}", remedy="change [task]")
     if hasattr(task, "check_room"):
         task.check_room(family, config)
+    if hasattr(task, "lacks") and not ours and (flaw := task.lacks(tokenizer_of(checkpoint.folder))):
+        raise UnsupportedError(
+            f"task {cell.task} cannot hide anything: {flaw}", where=f"[backbone] {options.name}",
+            remedy='use another backbone, or one from scratch (backbone.name = "scratch")',
+        )  # fmt: skip
     method: Any = METHODS.get(cell.method)(recipe.method)
     reason = (
         next((told for each in cells_of(recipe) if (told := missing_here(each, needs, checkpoint.name, config))), "")

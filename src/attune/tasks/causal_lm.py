@@ -121,7 +121,7 @@ class CausalLM(DrawnTask):
         Returns:
             `(T, 2)`.
         """
-        inner = blocks.contents(self.read(backbone, rows), words=False)
+        inner = blocks.contents(self.whole(backbone, rows), words=False)
         end = ending(backbone.tokenizer, self.options.between)
         parts = [blocks.beside(np.append(row, end), number) for number, row in enumerate(inner.rows)]
         return np.concatenate([blocks.beside(beginning(backbone.tokenizer), -1), *parts])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,8 +15,9 @@ from attune.core.recipe import Options
 from attune.core.records import Alternative, Prediction, Span
 from attune.core.texts import FIRST
 from attune.tasks.common.asked import Asked
-from attune.tasks.common.drawn import DrawnScores, DrawnTask, Found, Rows
+from attune.tasks.common.drawn import DrawnTask, Found, Rows
 from attune.tasks.common.labelled import Labels
+from attune.tasks.common.masked_scores import MaskedScores
 from attune.tasks.common.masking import Plan, hidden, replaced
 from attune.tasks.common.vocabulary import Vocabulary, by_frequency
 
@@ -34,28 +34,6 @@ class MaskedLMOptions(Options):
     """Hide all tokens of a word, or none; words are what the tokenizer parts first, in Chinese single characters."""
     corruption: Literal["mixed", "mask"] = "mixed"
     """mixed: of the hidden tokens 80 % become the mask, 10 % any token, 10 % stay. mask: all become the mask."""
-
-
-@dataclass(frozen=True)
-class MaskedScores(DrawnScores):
-    """Answers to hidden tokens.
-
-    Attributes:
-        vocabulary: For the tokens' texts.
-    """
-
-    vocabulary: Vocabulary
-    names: ClassVar[tuple[str, ...]] = ("masked_perplexity", "masked_accuracy")
-    headline: ClassVar[tuple[str, ...]] = ("masked_perplexity", "masked_accuracy")
-
-    def measure(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        """Perplexity (the exponential of the mean loss a hidden token) and accuracy, under weights `(R, N)`."""
-        loss, right = self.means(weights)
-        return {"masked_perplexity": np.exp(loss), "masked_accuracy": right}
-
-    def words(self, value: Any) -> list[str]:
-        """The texts of a row's tokens."""
-        return self.vocabulary.texts_of(value)
 
 
 class MaskedLM(DrawnTask):

@@ -7,6 +7,7 @@ TASKS = Registry(
     {
         "causal_lm": "attune.tasks.causal_lm:CausalLM",
         "classification": "attune.tasks.classification:Classification",
+        "denoising": "attune.tasks.denoising:Denoising",
         "embedding": "attune.tasks.embedding:Embedding",
         "extractive": "attune.tasks.extractive:Extractive",
         "generation": "attune.tasks.generation:Generation",

@@ -209,14 +209,18 @@ class DrawnTask(ABC):
         """How many things are read of a row."""
         return 1
 
-    def read(self, backbone: Any, rows: Sequence[Mapping[str, Any]]) -> Encoding:
-        """Rows as token ids, ragged; long texts in windows."""
+    def read(self, backbone: Any, rows: Rows) -> Encoding:
+        """Rows to answer as token ids, ragged."""
+        return self.whole(backbone, rows)
+
+    def whole(self, backbone: Any, rows: Rows) -> Encoding:
+        """Rows as token ids, ragged, with places; long texts in windows, so that nothing is cut."""
         encoding, counts = backbone.windows([item for row in rows for item in self.inputs(row)], overlap=0)
         return encoding.grouped(counts)
 
     def blocks(self, backbone: Any, rows: Sequence[Mapping[str, Any]]) -> Encoding:
         """Rows to learn from: texts joined and cut into blocks of the backbone's length."""
-        inner = blocks.contents(self.read(backbone, rows), words=self.plan.words)
+        inner = blocks.contents(self.whole(backbone, rows), words=self.plan.words)
         edges = inner.before[:, None], inner.after[:, None]
         found = blocks.cut([row[:, None] for row in inner.rows], *edges, backbone.max_length)
         return blocks.encoded(found, backbone.tokenizer.unk_token_id, len(inner.before) + len(inner.after))
@@ -242,7 +246,7 @@ class DrawnTask(ABC):
 
     def trial(self, backbone: Any, rows: Sequence[Mapping[str, Any]]) -> Trial:
         """Rows with a draw that their own tokens decide, packed."""
-        inner = blocks.contents(self.read(backbone, rows), words=False)
+        inner = blocks.contents(self.whole(backbone, rows), words=False)
         lines: list[blocks.Lines] = []
         for number, row in enumerate(inner.rows):
             chance = np.random.default_rng([TRIAL_SEED, zlib.crc32(row.tobytes())])
@@ -256,7 +260,7 @@ class DrawnTask(ABC):
 
     def counted(self, backbone: Any, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
         """How often each token occurs in rows `(V,)`."""
-        inner = blocks.contents(self.read(backbone, rows), words=False)
+        inner = blocks.contents(self.whole(backbone, rows), words=False)
         tokens = np.concatenate([*inner.rows, np.zeros(0, dtype=np.int64)])
         return np.bincount(tokens, minlength=len(self.known.special))
 
