@@ -809,7 +809,7 @@ def loss_falls(variant: Variant, root: Path, scratch: Path) -> None:
     if variant.head == "vector":  # nothing of its own helps a method that moves little
         rate, epochs = max(5e-3, rate), 60
     if variant.task == "generation" and variant.method not in ("full", "frozen"):
-        rate = max(rate, 3e-2)
+        rate = max(rate, 1e-2)
     recipe = variant.recipe(
         batch_size=8, epochs=epochs, warmup=0.0, weight_decay=0.0, learning_rate=rate, head_learning_rate=0.05
     )
