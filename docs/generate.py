@@ -11,7 +11,8 @@ import typer
 from attune.apps.cli.main import app
 from attune.core.recipe import DISCRIMINATOR, ORDER, PLAIN, Options, Part
 from attune.methods.registry import METHODS
-from attune.model.assemble import AXES, cells, why_not
+from attune.model.assemble import AXES
+from attune.model.assemble import matrix as combinations
 from attune.tasks.heads.registry import HEADS
 from attune.tasks.registry import TASKS
 
@@ -172,15 +173,13 @@ def tasks() -> str:
 
 def matrix() -> str:
     """Every combination of the axes."""
-    found = [(each, why_not(each)) for each in cells()]
-    rows = [[each.family, each.task, each.head, each.method, each.objective, reason or "yes"] for each, reason in found]
-    works = sum(not reason for _, reason in found)
+    rows, works, count = combinations()
     intro = (
-        f"Whether a combination works is computed from what its parts need and provide. {works} of {len(found)} work."
-        " `attune show matrix` prints the same.\n"
+        f"Whether a combination works is computed from what its parts need and provide. {works} of {count} work."
+        " `attune show matrix` prints the same; with `--json` a line a combination.\n"
     )
     return "\n".join(
-        [NOTE, "# Matrix\n", intro, table(["family", "task", "head", "method", "objective", "works"], rows)]
+        [NOTE, "# Matrix\n", intro, table(["family", "task", "head", "objective", "methods", "works"], rows)]
     )
 
 

@@ -131,6 +131,24 @@ def suits(task: str, head: str) -> bool:
     return asked == given and (asked != "numbers" or getattr(kind, "over", kind.features) in HEADS.get(head).over)
 
 
+def matrix() -> tuple[list[list[str]], int, int]:
+    """Every combination, those that differ by their method alone and share an answer in one line.
+
+    Returns:
+        Lines of family, task, head, objective, methods, and `yes` or the reason; how many combinations work; and how
+        many there are.
+    """
+    lines: dict[tuple[str, ...], list[str]] = {}
+    works = count = 0
+    for each in cells():
+        reason = why_not(each)
+        lines.setdefault((each.family, each.task, each.head, each.objective, reason or "yes"), []).append(each.method)
+        works, count = works + (not reason), count + 1
+    methods = METHODS.names()
+    told = [(*line, "all" if found == methods else ", ".join(found)) for line, found in lines.items()]
+    return [[*line[:4], line[5], line[4]] for line in told], works, count
+
+
 def cells_of(recipe: Recipe) -> list[Cell]:
     """The combinations that a recipe asks for, one a task."""
     backbone: Any = recipe.backbone

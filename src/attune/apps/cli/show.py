@@ -32,15 +32,15 @@ def show(what: What, data_root: Root = None, as_json: Json = False) -> None:
 
 def matrix(as_json: bool) -> None:
     """Every combination, and why one does not work."""
-    from attune.model.assemble import cells, why_not
+    from attune.model import assemble
 
-    rows = [(cell, why_not(cell)) for cell in cells()]
     if as_json:
-        emit([{**vars_of(cell), "works": not reason, "reason": reason} for cell, reason in rows])
+        reasons = [(cell, assemble.why_not(cell)) for cell in assemble.cells()]
+        emit([{**vars_of(cell), "works": not reason, "reason": reason} for cell, reason in reasons])
         return
-    headings = ["family", "task", "head", "method", "objective", "works"]
-    table(headings, [[*vars_of(cell).values(), reason or "yes"] for cell, reason in rows])
-    say(f"{sum(not reason for _, reason in rows)} of {len(rows)} combinations work")
+    rows, works, count = assemble.matrix()
+    table(["family", "task", "head", "objective", "methods", "works"], rows)
+    say(f"{works} of {count} combinations work")
 
 
 def vars_of(cell: Any) -> dict[str, str]:
