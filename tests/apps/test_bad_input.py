@@ -356,7 +356,7 @@ def pickled(folder: Path) -> None:
 
 def newer(folder: Path) -> None:
     manifest = read_json(folder / "manifest.json")
-    (folder / "manifest.json").write_text(canonical({**manifest, "format": 2}))
+    (folder / "manifest.json").write_text(canonical({**manifest, "format": 3}))
 
 
 def headless(folder: Path) -> None:
@@ -371,7 +371,7 @@ HARMS = {
     flip: "has SHA-256",
     leave: "outside of the bundle",
     pickled: "unpickles nothing",
-    newer: "bundle format 2",
+    newer: "bundle format 3",
     headless: "has SHA-256",
     gone: "",
 }

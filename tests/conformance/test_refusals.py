@@ -52,18 +52,19 @@ def test_a_family_that_lacks_what_a_head_needs_is_refused_with_the_families_that
     methods = AXES["method"].names()
     undescribed = {(task, "descriptions", method) for task in others for method in methods}
     pooled = {(task, "crf", method) for task in ("classification", *others) for method in methods}
-    of_tokens = {(task, "descriptions", method) for task in ("question_answering", "tagging") for method in methods}
-    of_tokens |= {("question_answering", "crf", method) for method in methods}
-    of_tokens |= {("tagging", head, "none") for head in ("crf", "linear")}
-    heads = ("crf", "descriptions", "linear", "own", "vector")
+    of_tokens = {
+        (task, "descriptions", method) for task in ("extractive", "question_answering", "tagging") for method in methods
+    }
+    of_tokens |= {(task, "crf", method) for task in ("extractive", "question_answering") for method in methods}
+    of_tokens |= {("tagging", head, "none") for head in ("crf", "linear")} | {("extractive", "linear", "none")}
+    heads = ("crf", "descriptions", "linear", "vector")
     labelled = [task for task in AXES["task"].names() if not cells.plain(task)]
     speechless = {("generation", head, method) for head in heads for method in methods}
-    speechless |= {(task, "own", method) for task in labelled for method in methods}
     vectors = {("embedding", head, method) for head in heads if head != "vector" for method in methods}
     vectors |= {(task, "vector", method) for task in labelled if task != "embedding" for method in methods}
     assert refused == untrained | undescribed | pooled | of_tokens | speechless | vectors
     able = {found.task for found in cells.supported() if found.family != "text"}
-    assert able == {"relation", "tagging"}, "they read tokens alone"
+    assert able == {"extractive", "relation", "tagging"}, "they read tokens alone"
 
 
 def test_tasks_on_plain_texts_have_their_own_heads_which_must_be_trained():

@@ -186,7 +186,7 @@ def test_a_foreign_file_is_refused(workshop, tmp_path):
 def test_a_newer_format(workshop, tmp_path):
     folder = workshop.copy(tmp_path / "bundle")
     reseal(folder, format=manifests.FORMAT + 1)
-    assert "upgrade attune" in refused(folder, "bundle format 2", workshop).remedy
+    assert "upgrade attune" in refused(folder, f"bundle format {manifests.FORMAT + 1}", workshop).remedy
 
 
 @pytest.mark.parametrize(

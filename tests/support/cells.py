@@ -230,6 +230,8 @@ def labelled(task: str) -> bool:
 
 def plain(task: str) -> bool:
     """Whether a task learns from texts alone."""
+    if task == "together":
+        return False
     entry = AXES["task"].get(task)
     return not entry(entry.Options()).form.labelled
 
@@ -829,7 +831,7 @@ def loss_falls(variant: Variant, root: Path, scratch: Path) -> None:
     declared = {f"head.{name}" for name, _ in on.model.head.named_parameters()}
     names = [name for name, _ in on.model.backbone.network.named_parameters()]
     declared |= {f"backbone.network.{name}" for name in names if should_move(variant, on.model, name)}
-    marked = {name for name, value in own.items() if value.requires_grad}
+    marked = {name for name, value in named.items() if value.requires_grad}
     assert marked == declared, f"marked otherwise than the method says: {sorted(marked ^ declared)[:8]}"
     assert not changed - declared, f"moved undeclared: {sorted(changed - declared)[:8]}"
     still = {name for name in declared - changed if not taken_by_the_budget(variant, on.model, name)}

@@ -158,7 +158,7 @@ def test_a_fresh_head_begins_at_the_frequencies_of_tokens(home):
 def test_perplexity_is_of_all_hidden_tokens_and_rows_weigh_as_often_as_they_are_drawn():
     task = MaskedLM(MaskedLM.Options(), WORDS)
     found = Found(np.asarray([0, 0, 2]), np.asarray([7, 8, 9]), np.asarray([7, 7, 9]), np.asarray([1.0, 2.0, 3.0]))
-    scores = task.scores("it", 3, found)
+    scores = task.scores("it", range(3), found)
     values = scores.measure(np.asarray([[1.0, 1, 1], [2, 0, 1], [0, 1, 0]]))
     np.testing.assert_allclose(values["masked_perplexity"], [math.exp(2), math.exp(9 / 5), 1])
     np.testing.assert_allclose(values["masked_accuracy"], [2 / 3, 3 / 5, 0])

@@ -81,7 +81,7 @@ def test_the_loss_is_of_every_token_that_is_asked_for(home):
 
 def test_figures_weigh_rows():
     scores = ReplacedToken(ReplacedToken.Options()).scores(
-        "it", 2, Found(np.asarray([0, 0, 0, 1]), np.asarray([1, 1, 0, 1]), np.asarray([1, 0, 0, 1]), np.ones(4))
+        "it", range(2), Found(np.asarray([0, 0, 0, 1]), np.asarray([1, 1, 0, 1]), np.asarray([1, 0, 0, 1]), np.ones(4))
     )
     values = scores.measure(np.asarray([[1.0, 1], [1, 0], [0, 3]]))
     np.testing.assert_allclose(values["replaced_f1"], [4 / 5, 2 / 3, 1])

@@ -40,7 +40,7 @@ def to_transformers(bundle: Bundle, out: Path) -> str:
     refuse(bundle)
     backbone = merged(bundle)
     head: Any = bundle.model.head
-    if getattr(head, "empty", False):
+    if hasattr(bundle.model.task, "tell"):
         return writing_network(bundle, backbone, out)
     if hasattr(head, "tied"):
         return language_model(bundle, backbone, out)
@@ -61,7 +61,7 @@ def refuse(bundle: Bundle) -> None:
             "no plain folder answers several tasks", where=str(bundle.path), expected="a bundle of one task",
             remedy="serve the bundle with attune, or export its adapter with --format peft",
         )  # fmt: skip
-    if getattr(bundle.model.head, "empty", False) or hasattr(bundle.model.head, "tied"):
+    if hasattr(task, "tell") or hasattr(bundle.model.head, "tied"):
         return
     if reads_of(task) == "tokens":
         raise UnsupportedError(
@@ -157,10 +157,16 @@ def copy_tokenizer(bundle: Bundle, folder: Path, side: str = "right") -> None:
 def writing_network(bundle: Bundle, backbone: Any, out: Path) -> str:
     """A network that writes is whole as it is; how texts are chosen goes into its generation config."""
     network, options = backbone.network, bundle.model.task.options
+    asks = hasattr(options, "decoding")  # what is learned from plain texts has no way of writing of its own
     with whole_folder(out) as folder:
         copy_tokenizer(bundle, folder, side="left" if backbone.onward else "right")
-        network.generation_config = chosen_by(network.generation_config, options.decoding, options.max_target, backbone)
+        if asks:
+            network.generation_config = chosen_by(
+                network.generation_config, options.decoding, options.max_target, backbone
+            )
         network.save_pretrained(folder)
+    if not asks:
+        return f"{type(network).__name__} for plain `transformers`"
     prompts = bundle.model.task.asked
     what = "conversations by its chat template" if prompts.talks else repr(prompts.whole("{text}"))
     left = "; required phrases are not said" if options.decoding.required else ""

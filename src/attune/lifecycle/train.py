@@ -147,7 +147,7 @@ class Run:
     def _mined(self, model: Model, train: Table) -> Table | Mined:
         """The training rows; where the task asks for it, with near texts that do not belong to them."""
         refuse_alone(self.recipe.training, model.task, train)
-        if not getattr(model.task.options, "negatives", 0):
+        if not getattr(getattr(model.task, "options", None), "negatives", 0):
             return train
         family = self.recipe.backbone.family  # pyright: ignore[reportAttributeAccessIssue] every family has it
         embed = partial(judge.embedder, model.backbone.checkpoint, family)

@@ -280,7 +280,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
     method: Any = METHODS.get(cell.method)(recipe.method)
     reason = (
         next((told for each in cells_of(recipe) if (told := missing_here(each, needs, checkpoint.name, config))), "")
-        or nothing_moves(cell, method)
+        or nothing_moves(cells_of(recipe)[0], method)
         or method.why_not(*family.dimensions(config, needs))
         or too_long(method, family.positions(config))
         or nothing_to_unfreeze(recipe.training, method, family.dimensions(config, needs)[0])
