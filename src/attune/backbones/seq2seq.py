@@ -100,7 +100,7 @@ class Seq2Seq(Family):
         """A decoder as large as the encoder; it begins with the padding token, and words have one table for all.
 
         Weights are drawn with the spread that keeps what goes through a layer as large as it was (Glorot & Bengio
-        2010): of a narrow network the usual 0.02 leaves attention flat for thousands of steps.
+        2010).
         """
         inner = size.feed_forward or WIDER * size.width
         return {
