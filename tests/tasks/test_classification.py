@@ -64,6 +64,13 @@ def test_the_threshold_is_chosen_where_macro_f1_is_highest():
     assert task(multi_label=True, **found).decode(chances, ABC, [()] * 4)[1].answer == ["b"]
 
 
+def test_a_label_that_no_validation_row_has_costs_where_it_is_given():
+    chances = np.asarray([[0.6, 0.2, 0.0], [0.15, 0.2, 0.0]], np.float32)
+    rows = task(multi_label=True).decode(chances, ABC, [()] * 2)
+    found = task(multi_label=True).settle(lambda: rows, [["a"], ["a"]], ABC)
+    assert found == {"threshold": 0.5}  # below 0.15 both a's are found, and b is given twice for nothing
+
+
 @pytest.mark.parametrize("options", [{}, {"multi_label": True, "threshold": 0.4}])
 def test_nothing_is_answered_where_no_threshold_is_to_choose(options):
     assert task(**options).settle(lambda: pytest.fail("asked"), [], ABC) == {}

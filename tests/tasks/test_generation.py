@@ -372,6 +372,8 @@ def test_no_room_for_what_is_written_is_told_before_data_is_read(tmp_path, famil
     with pytest.raises(RecipeError, match=f"set task.max_target = {most}"):
         check(recipe(family, max_target=most + 1), tmp_path)
     check(recipe(family, max_target=most), tmp_path)
+    with pytest.raises(RecipeError, match="a text of 9 to 8 tokens"):
+        check(recipe(family, max_target=8, decoding={"shortest": 9}), tmp_path)
 
 
 def test_what_does_not_go_together_is_told():

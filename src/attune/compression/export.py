@@ -185,16 +185,16 @@ def chosen_by(config: Any, decoding: Any, longest: int, backbone: Any) -> Any:
     Returns:
         A copy with them.
     """
-    wanted: dict[str, Any] = {"max_new_tokens": longest, "max_length": None}
-    wanted |= {"min_new_tokens": decoding.shortest} if decoding.shortest else {}
-    wanted |= {"num_beams": decoding.beams, "length_penalty": decoding.length} if decoding.beams > 1 else {}
-    wanted |= {"repetition_penalty": decoding.repetition, "no_repeat_ngram_size": decoding.no_repeat}
-    if decoding.sample:
-        wanted |= {
-            "do_sample": True, "temperature": decoding.temperature, "top_k": decoding.top_k, "top_p": decoding.top_p,
-        }  # fmt: skip
+    wanted: dict[str, Any] = {
+        "max_new_tokens": longest, "max_length": None, "min_length": None, "min_new_tokens": decoding.shortest or None,
+        "num_beams": decoding.beams, "length_penalty": decoding.length if decoding.beams > 1 else 1.0,
+        "early_stopping": False, "do_sample": decoding.sample, "repetition_penalty": decoding.repetition,
+        "no_repeat_ngram_size": decoding.no_repeat,
+    }  # fmt: skip
+    drawn = {"temperature": decoding.temperature, "top_k": decoding.top_k, "top_p": decoding.top_p}
+    wanted |= drawn if decoding.sample else {"temperature": 1.0, "top_k": 50, "top_p": 1.0}
     if decoding.forbidden:
-        wanted["bad_words_ids"] = phrases(backbone.tokenizer, decoding.forbidden)
+        wanted["bad_words_ids"] = [*(config.bad_words_ids or []), *phrases(backbone.tokenizer, decoding.forbidden)]
     found = copy.deepcopy(config)
     found.update(**wanted)
     found.eos_token_id = backbone.tokenizer.eos_token_id if found.eos_token_id is None else found.eos_token_id

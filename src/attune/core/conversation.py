@@ -84,6 +84,8 @@ def asked(cell: Any) -> str:
     if messages is None:
         if not isinstance(cell, str):
             raise ValueError(f"a {type(cell).__name__} where messages with role and content were expected")
+        if TURN in cell and (not cell.startswith(TURN) or disorder(messages_of(cell), answer=True)):
+            raise ValueError("a text that holds the character U+001E, which parts messages")
         return cell
     before = messages[:-1] if messages[-1]["role"] == "assistant" else messages
     if wrong := disorder(before, answer=True):

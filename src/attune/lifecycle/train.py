@@ -381,8 +381,9 @@ def validation_metrics(model: Model, held: Encoded, table: Table, wanted: str) -
         rows = told(model.task, rows, batch)
         done = len(predictions)
         predictions += model.decode(rows, model.encode(rows), outputs[done : done + len(rows)])
-    answers = model.task.judged("validation", predictions, table.golds(), model.labels)
-    return {**model.task.metrics(answers), "loss": total / weight}
+    task = model.task.unsettled() if hasattr(model.task, "unsettled") else model.task
+    answers = task.judged("validation", predictions, table.golds(), model.labels)
+    return {**task.metrics(answers), "loss": total / weight}
 
 
 def headline(evaluation: Evaluation | None) -> dict[str, dict[str, float]]:

@@ -442,7 +442,9 @@ class Model(nn.Module):
         head: Any = self.head
         labels: Any = self.labels
         return {
-            name: Model(self.backbone, head.of(name), task, self.method, self.objective, labels.parts[name])
+            name: Model(self.backbone, head.of(name), task, self.method, self.objective, labels.parts[name]).train(
+                self.training
+            )
             for name, task in self.task.tasks.items()
         }
 

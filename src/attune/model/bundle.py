@@ -112,7 +112,7 @@ class Bundle:
 
     def _size(self, size: int) -> int:
         task, width = self.model.task, self.model.backbone.width
-        known: tuple[int, ...] = getattr(task.options, "sizes", ()) or (width,)
+        known: tuple[int, ...] = getattr(getattr(task, "options", None), "sizes", ()) or (width,)
         if size and size not in known:
             raise UnsupportedError(
                 f"it was not tuned for vectors of {size} numbers",

@@ -112,12 +112,14 @@ class Chain:
         ]
         answers = self.relations.predict([question(texts[number], head, tail) for number, head, tail in asked])
         related: list[list[Relation]] = [[] for _ in texts]
+        notices = [dict.fromkeys(prediction.notices) for prediction in found]
         for (number, head, tail), answer in zip(asked, answers, strict=True):
+            notices[number] |= dict.fromkeys(answer.notices)
             if answer.answer != self.none:
                 related[number].append(directed(head, tail, answer))
         return [
-            Extraction(prediction.spans, tuple(once(own)), prediction.notices)
-            for prediction, own in zip(found, related, strict=True)
+            Extraction(prediction.spans, tuple(once(own)), tuple(told))
+            for prediction, own, told in zip(found, related, notices, strict=True)
         ]
 
 

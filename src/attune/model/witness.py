@@ -33,11 +33,12 @@ def choose(rows: Sequence[Mapping[str, Any]], form: Form) -> list[dict[str, Any]
     Returns:
         What is read of the rows, texts redacted; none twice.
     """
+    longest = None if form.made else LONGEST  # what was made of messages or slots is none any more once it is cut
     candidates = {text_of(row): {name: row[name] for name in form.fields} for row in rows}
     ranked = sorted(candidates, key=lambda text: (xxhash.xxh64_hexdigest(text.encode()), text))
     chosen: list[dict[str, Any]] = []
     for text in ranked:
-        redacted = {name: redact(candidates[text][name][:LONGEST]) for name in form.texts}
+        redacted = {name: redact(candidates[text][name][:longest]) for name in form.texts}
         changed = any(redacted[name] != candidates[text][name] for name in form.texts) or any(
             redact(plain) != plain for name in form.also for plain in strings(candidates[text][name])
         )

@@ -20,6 +20,8 @@ SHARE = 16
 """One of so many lists is looked at."""
 FEWEST = 8
 """Lists looked at at least."""
+ROUNDED = 1e-5
+"""Cosines that differ by less may do so by how a product was rounded."""
 BLOCK = 256
 """Queries at a time."""
 
@@ -43,11 +45,12 @@ class Compared:
         self.vectors = vectors
 
     def near(self, queries: Vectors, count: int) -> list[Places]:
-        """The `count` nearest of all."""
+        """The `count` nearest of all, and those that may be as near but for how products are rounded in a batch."""
         found = queries @ self.vectors.T
         if count >= found.shape[1]:
             return [np.arange(found.shape[1])] * len(queries)
-        return list(np.argpartition(-found, count, axis=1)[:, :count].astype(np.int64))
+        edge = np.partition(found, -count, axis=1)[:, -count] - ROUNDED
+        return [np.flatnonzero(row >= least) for row, least in zip(found, edge, strict=True)]
 
 
 class Listed:

@@ -110,8 +110,10 @@ class Generation:
             config: The network's config.
 
         Raises:
-            RecipeError: Fewer than eight tokens are left to read, or the decoder has too few positions.
+            RecipeError: Fewer than eight tokens are left to read, the decoder has too few positions, or the bounds of
+                what is written do not go together.
         """
+        self.options.decoding.decoding(self.options.max_target)
         places = family.positions(config) if family.onward else family.written_positions(config)
         least = FEWEST if family.onward else 1
         if places is not None and places - self.options.max_target < least:

@@ -267,3 +267,9 @@ def test_public_meanings_are_said_without_slot_error(public_data):
     fluency = fluency_of(NGrams.learn([tokens_of(text) for _, text in learned]))
     for meaning in map(read_meaning, held):
         assert exact(templates.say(meaning, fluency), meaning, lexicon)
+
+
+def test_a_hyphen_beside_a_digit_is_a_space_too():
+    lexicon = Lexicon({"rating": {"3 out of 5": ["3 out of 5"], "5 star": ["5 star"]}}, frozenset())
+    assert [found.says for found in lexicon.mentions("rated 3-out-of-5")] == [(("rating", "3 out of 5"),)]
+    assert [found.says for found in lexicon.mentions("a 5-star place")] == [(("rating", "5 star"),)]

@@ -69,8 +69,9 @@ class Held:
     """What was taken away from a program besides the limits.
 
     Attributes:
-        network: It has a network namespace of its own, in which there is nothing.
-        processes: It sees no process but its own, and all of them end with it, those that left its group too.
+        network: It has a network namespace of its own, in which there is nothing. Sockets that are files are not of it.
+        processes: It can end no process but its own, and all of them end with it, those that left its group too. It may
+            read what `/proc` says of others.
         files: It can write nowhere but in its folder.
         count: How many processes it has is limited: to `Limits.processes`, or to 300 where root runs it and no other
             user may read Python. Else only the clock ends what forks without end.

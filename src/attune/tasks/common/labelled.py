@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -341,6 +341,10 @@ class LabelTask(ABC):
         known = [[label for label in gold if label in labels.names] for gold in golds]
         return {"threshold": best_threshold(probabilities, self.gold(known, labels.names))}
 
+    def unsettled(self) -> Self:
+        """This task as it is before anything is settled: what epochs are chosen by, whether or not it was already."""
+        return type(self)(self.options.model_copy(update={"threshold": None}))
+
     def judged(self, name: str, predictions: Sequence[Prediction], golds: Sequence[Any], labels: Labels) -> Answers:
         """Predictions beside what was right."""
         return self.answers(name, np.stack([probabilities_of(found) for found in predictions]), golds, labels)
@@ -419,9 +423,10 @@ def best_threshold(probabilities: NDArray[np.float32], gold: NDArray[np.bool_]) 
 
 
 def macro_f1(chosen: NDArray[np.bool_], gold: NDArray[np.bool_]) -> float:
-    """F1 averaged over the labels that a row has, of `(N, K)` each."""
-    hits, asked = (chosen & gold).sum(0), gold.sum(0)
-    return float((2 * hits / np.maximum(chosen.sum(0) + asked, 1))[asked > 0].mean()) if asked.any() else 0.0
+    """F1 averaged over the labels that a row has or was given, as the metric has it, of `(N, K)` each."""
+    given, hits, asked = chosen.sum(0), (chosen & gold).sum(0), gold.sum(0)
+    seen = given + asked > 0
+    return float((2 * hits / np.maximum(given + asked, 1))[seen].mean()) if seen.any() else 0.0
 
 
 def refuse_undescribed(labels: Sequence[str]) -> None:

@@ -133,7 +133,7 @@ def extended(lexicon: Lexicon, new: tuple[Said, ...]) -> Lexicon:
 
 def normal(phrase: str) -> str:
     """A phrase in small letters, its hyphens and wide gaps as single spaces."""
-    return " ".join(re.sub(r"(?<=[^\W\d_])[-–](?=[^\W\d_])", " ", phrase.lower()).split())
+    return " ".join(re.sub(r"(?<=\S)[-–](?=\S)", " ", phrase.lower()).split())
 
 
 def flexible(phrase: str) -> str:
