@@ -819,8 +819,9 @@ def loss_falls(variant: Variant, root: Path, scratch: Path) -> None:
     before, loss = snapshot(on.model), mean_loss(on)
     run(on, scratch / "run")
     after = mean_loss(on)
-    # random words that stay as they are leave little to learn about which of them comes next
-    least = 0.998 if variant.task == "generation" and variant.method != "full" else 0.995 if own else 0.95
+    # random words that stay as they are leave little to learn about which of them comes next, and a target that is
+    # spread over the steps of an order leaves little below the loss of a guess
+    least = (0.995 if variant.method == "full" else 0.998) if own else 0.99 if variant.asked == "ordinal" else 0.95
     assert after < least * loss, f"loss went from {loss:.4f} to {after:.4f}"
     named = dict(on.model.named_parameters())
     known = {id(value): name for name, value in named.items()}
