@@ -60,19 +60,18 @@ class Case:
 
 FOLDS = tuple((f"data.train=fold-{fold}.train.jsonl", f"data.test=fold-{fold}.test.jsonl") for fold in range(5))
 CASES = (
-    Case("classification", "trec6/full", "trec6", "accuracy", "tfidf", "93.6 (Kim 2014)", "96", seeds=3),
+    Case("classification", "trec6/full", "trec6", "accuracy", "tfidf", "93.6 (Kim 2014)", "96"),
     Case(
         "classification, several labels", "go_emotions/full", "go_emotions", "macro_f1", "tfidf",
         "46 BERT-base (Demszky et al. 2020)", "43",
     ),
     Case(
-        "classification, ordinal", "sst5/ordinal", "sst5", "accuracy", "tfidf", "47.4 (Kim 2014)", seeds=3,
+        "classification, ordinal", "sst5/ordinal", "sst5", "accuracy", "tfidf", "47.4 (Kim 2014)",
     ),
     Case("classification, hierarchical", "bitext/hierarchical", "bitext_support_intents", "accuracy", "tfidf", "–",
          prepared=True),
     Case(
         "pair, inference", "sick/cross", "sick", "accuracy", "majority", "84.6 (Marelli et al. 2014, the best)", "84",
-        seeds=3,
     ),
     Case(
         "regression, similarity", "stsb/similarity", "stsb", "spearman", "cosine",
@@ -81,11 +80,11 @@ CASES = (
     Case("ranking", "covid_faq/ranking", "covid_faq", "mrr", "cosine", "–", seeds=3, prepared=True),
     Case(
         "tagging", "atis/tagging", "atis", "entity_f1", "crfsuite", "95.2 (Goo et al. 2018)", "above crfsuite",
-        seeds=3, beside_crf=True,
+        beside_crf=True,
     ),
     Case(
         "tagging", "wnut17/tagging", "wnut17", "entity_f1", "crfsuite", "41.9 (Derczynski et al. 2017)",
-        "above crfsuite", seeds=3, beside_crf=True,
+        "above crfsuite", beside_crf=True,
     ),
     Case(
         "tagging, offsets", "bitext/entities", "bitext_support_intents", "entity_f1", "lookup", "–",
@@ -124,6 +123,11 @@ def run(case: Case, seed: int, overrides: Sequence[str]) -> dict[str, Any]:
         if case.beside_crf:
             return crf.once(recipe, data, seed, (ONE_THREAD, *overrides))
         return once(recipe, data, seed, (ONE_THREAD, *overrides))
+
+
+def kept() -> list[dict[str, Any]]:
+    """The runs so far, with those that another process made meanwhile."""
+    return json.loads(KEPT.read_text()) if KEPT.is_file() else []
 
 
 def missing(case: Case, results: Sequence[dict[str, Any]]) -> list[tuple[int, tuple[str, ...]]]:
@@ -186,11 +190,12 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], help="a recipe below examples/; several times")
     parser.add_argument("--write", action="store_true", help="write the table, run nothing")
     options = parser.parse_args()
-    results: list[dict[str, Any]] = json.loads(KEPT.read_text()) if KEPT.is_file() else []
+    results = kept()
     wanted = [case for case in CASES if not options.only or case.recipe in options.only]
     left = [(seed, part, case) for case in wanted for seed, part in missing(case, results)]
     for seed, part, case in sorted(left if not options.write else [], key=lambda each: each[0]):
-        results.append({"case": case.recipe, "overrides": list(part), **run(case, seed, part)})
+        found = {"case": case.recipe, "overrides": list(part), **run(case, seed, part)}
+        results = [*kept(), found]
         KEPT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         (RESULTS / "tasks.md").write_text(page(results), encoding="utf-8")
     (RESULTS / "tasks.md").write_text(page(results), encoding="utf-8")
