@@ -112,9 +112,9 @@ def page(results: Sequence[dict[str, Any]]) -> str:
             *(row(found, name, metric) for name, _ in settings(measured.task) if name in found),
         ]  # fmt: skip
     lines += [
-        "", "Differences are of the values, in points. Moved parameters count the head's. Seconds (s) are the processor's, "
-        "of the whole run on one thread, audit and evaluation included. Rate is the peak learning rate of the "
-        "backbone's parameters.",
+        "", "Differences are of the values, in points. Moved parameters count the head's. Seconds (s) are the "
+        "processor's, of the whole run on one thread, audit and evaluation included. Rate is the peak learning rate "
+        "of the backbone's parameters.",
     ]  # fmt: skip
     if left := refused():
         lines += ["", "Not measured, because they do not go with a linear head:", "", *left]
