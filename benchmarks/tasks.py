@@ -128,6 +128,7 @@ CASES = (
     ),
     Case(
         "dialogue, from scratch", "sgd_sample/dialogue", "sgd_sample", "perplexity", "", "–",
+        prepared="prepare.py",
     ),
     Case(
         "causal language model, from scratch", "tiny_shakespeare/scratch", "tiny_shakespeare", "nats_per_character",
