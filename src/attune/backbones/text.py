@@ -36,7 +36,7 @@ class Text(Family):
     Options: ClassVar[type[FamilyOptions]] = TextOptions
     provides: ClassVar[frozenset[str]] = frozenset({
         "tokens", "pooled", "linear_layers", "bias_terms", "pairs", "inputs_embeds", "key_value_prefix", "masks",
-        "both_sides",
+        "both_sides", "vocabulary_head",
     })  # fmt: skip
     summary: ClassVar[str] = "encoders: BERT, RoBERTa, ModernBERT, DistilBERT, ELECTRA and their like"
     kind: ClassVar[str] = "a text encoder"
