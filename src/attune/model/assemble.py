@@ -287,19 +287,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             expected="a tokenizer with a mask token, as those of BERT, RoBERTa and ModernBERT have",
             remedy="use another backbone, or give this one a tokenizer of your own with [backbone.tokenizer]",
         )  # fmt: skip
-    if "vocabulary_head" in needs and not fills_gaps(options, root, checkpoint, config):
-        raise UnsupportedError(
-            f"head {cell.head} asks for words at a mask, and the checkpoint holds no masked vocabulary head",
-            where=f"[backbone] {options.name}",
-            expected="a checkpoint saved with its masked language model, or the bundle of a run with task masked_lm",
-            remedy="name such a one, or tune this one first with task.name = \"masked_lm\" on plain texts and name that "
-            "run's bundle; head descriptions works without",
-        )
-    if hasattr(task, "lacks_words") and not ours and (flaw := task.lacks_words(tokenizer_of(checkpoint.folder))):
-        raise UnsupportedError(
-            flaw, where=f"[task.verbalisers] on {options.name}", expected="words that are one token each",
-            remedy="name others, or leave them out and have them found: task.search and task.shots",
-        )  # fmt: skip
+    refuse_wordless(cell, task, options, root, checkpoint, config)
     if hasattr(task, "why_not") and (reason := task.why_not(family.dimensions(config, needs)[1])):
         raise UnsupportedError(reason, where=f"[task] {cell.task} on {options.name}", remedy="change [task]")
     if hasattr(task, "check_room"):
@@ -321,6 +309,36 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
     if reason:
         raise UnsupportedError(reason, where=f"[method] {cell.method} on {options.name}", remedy="change [method]")
     return checkpoint
+
+
+def refuse_wordless(cell: Cell, task: Any, options: Any, root: Path, checkpoint: Checkpoint, config: Any) -> None:
+    """Stops where a backbone cannot be asked for words as a head asks, or by the words that the recipe names.
+
+    Args:
+        cell: The combination.
+        task: The task.
+        options: Backbone options, completed.
+        root: The data root.
+        checkpoint: What `find` found.
+        config: Its config.
+
+    Raises:
+        UnsupportedError: It holds no masked vocabulary head, or a word is not one token of its vocabulary.
+    """
+    if "vocabulary_head" in HEADS.get(cell.head).needs and not fills_gaps(options, root, checkpoint, config):
+        raise UnsupportedError(
+            f"head {cell.head} asks for words at a mask, and the checkpoint holds no masked vocabulary head",
+            where=f"[backbone] {options.name}",
+            expected="a checkpoint saved with its masked language model, or the bundle of a run with task masked_lm",
+            remedy='name such a one, or tune this one first with task.name = "masked_lm" on plain texts and name that '
+            "run's bundle; head descriptions works without",
+        )
+    ours = origin.tokenizers(options) is not None
+    if hasattr(task, "lacks_words") and not ours and (flaw := task.lacks_words(tokenizer_of(checkpoint.folder))):
+        raise UnsupportedError(
+            flaw, where=f"[task.verbalisers] on {options.name}", expected="words that are one token each",
+            remedy="name others, or leave them out and have them found: task.search and task.shots",
+        )  # fmt: skip
 
 
 def fills_gaps(options: Any, root: Path, checkpoint: Checkpoint, config: Any) -> bool:

@@ -93,15 +93,17 @@ class ClassificationOptions(LabelOptions):
     @field_validator("pattern")
     @classmethod
     def _has_places(cls, value: str, info: ValidationInfo) -> str:
-        asked = MASK if "search" in options_of(str(info.data.get("head"))) else LABEL
-        if value and (reason := flaw(value, asked)):
+        head = str(info.data.get("head"))
+        asked = MASK if "search" in options_of(head) else LABEL
+        if value and worded(head) and (reason := flaw(value, asked)):
             raise ValueError(reason)
         return value
 
     @field_validator("verbalisers")
     @classmethod
     def _are_words(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        one = "search" not in options_of(str(info.data.get("head")))
+        head = str(info.data.get("head"))
+        one = worded(head) and "search" not in options_of(head)
         if one and (odd := sorted(name for name, told in value.items() if not isinstance(told, str) and told[1:])):
             raise ValueError(f"{', '.join(map(repr, odd))} has several, and behind a prompt stands one; name one")
         return value

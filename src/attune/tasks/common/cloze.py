@@ -1,4 +1,4 @@
-"""Cloze questions: a row as a text with a gap, which the backbone's own vocabulary head fills (Schick & Schütze 2021)."""
+"""Cloze questions: a row as a text with a gap, which the backbone's own head fills (Schick & Schütze 2021)."""
 
 from __future__ import annotations
 
@@ -73,9 +73,7 @@ class Cloze:
         marked = [self._marked(*one) for one in zip(found.ids, found.places or [], gaps, strict=True)]
         return replace(found, ids=marked, places=None)
 
-    def _marked(
-        self, ids: NDArray[np.int64], places: NDArray[np.int64], gap: tuple[int, int]
-    ) -> NDArray[np.int64]:
+    def _marked(self, ids: NDArray[np.int64], places: NDArray[np.int64], gap: tuple[int, int]) -> NDArray[np.int64]:
         there = (ids_of(ids) == self.known.mask) & (places[:, 0] < gap[1]) & (places[:, 1] > gap[0])
         return with_marks(ids, there * GAP)
 

@@ -1,4 +1,4 @@
-"""In-context learning: labelled rows shown before a row, whose label the backbone then goes on with (Brown et al. 2020)."""
+"""In-context learning: labelled rows shown before a row, with whose label a backbone goes on (Brown et al. 2020)."""
 
 from __future__ import annotations
 

@@ -20,8 +20,9 @@ def best_words(
 ) -> dict[str, list[str]]:
     """Chooses words for labels.
 
-    Of the 100 words likeliest in the gap of a label's rows (Gao et al. 2021), those with the largest likelihood ratio to
-    the other labels' rows (Schick et al. 2020). A word is asked of one label alone: that whose rows make it likeliest.
+    Of the 100 words likeliest in the gap of a label's rows (Gao et al. 2021), those with the largest likelihood ratio
+    to the other labels' rows (Schick et al. 2020). A word is asked of one label alone: that whose rows make it
+    likeliest.
 
     Args:
         likely: `(K, V)` mean log-probability of every token in the gap of each label's rows.
