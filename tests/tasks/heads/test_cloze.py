@@ -95,10 +95,11 @@ def test_a_word_that_is_no_single_token_is_refused_with_its_pieces(root, tmp_pat
     wanted = cloze(verbalisers={**WORDS, "delivery": "lates"})
     with pytest.raises(UnsupportedError, match=r"1 word\(s\) are not one token .* 'lates' is 'late ##s'"):
         train(wanted, root, tmp_path / "out")
+    labels, checkpoint = Labels(NAMES, (1, 1, 1)), check(cloze(), root)
     with pytest.raises(RecipeError, match="'delivery' is 'd ##e ##l"):  # without words the names are asked for
-        train(cloze(), root, tmp_path / "out")
+        assemble(cloze(), checkpoint, labels)
     with pytest.raises(RecipeError, match="labels 'account' and 'delivery' are the same tokens"):
-        train(cloze(verbalisers={**WORDS, "account": "parcel"}), root, tmp_path / "out")
+        assemble(cloze(verbalisers={**WORDS, "account": "parcel"}), checkpoint, labels)
     with pytest.raises(DataError, match=r"have no verbaliser: refund") as caught:
         train(cloze(verbalisers={"account": "password", "delivery": "parcel"}), root, tmp_path / "out")
     assert caught.value.where == "task.verbalisers"
@@ -164,6 +165,7 @@ def test_a_zero_shot_bundle_says_its_words_and_answers_again(zero, root, tmp_pat
     np.testing.assert_allclose(raw.mean(0) - raw.mean(), -levels.numpy(), atol=0.02)  # of all rows, not of train alone
 
 
+@pytest.mark.slow
 def test_found_words_are_kept_with_the_bundle_and_named(root, tmp_path):
     wanted = cloze(search=2, shots=4)
     bundle = train(wanted, root, tmp_path / "run")
@@ -198,7 +200,7 @@ def test_the_bundle_of_a_masked_language_model_is_a_backbone_to_ask_and_to_tune(
         root,
         tmp_path / "tuned",
     )
-    rows = [row for row in made_up(30, seed=4)]
+    rows = made_up(30, seed=4)
     right = [
         found.answer == row["label"] for found, row in zip(tuned.predict([r["text"] for r in rows]), rows, strict=True)
     ]

@@ -16,12 +16,13 @@ from attune.model.assemble import AXES, assemble, check
 from attune.model.bundle import load
 from attune.tasks.common.labelled import Labels
 from support import tiny
-from support.bundles import made_up, recipe, write_rows
+from support.bundles import FILLER, made_up, recipe, write_rows
 
 NAMES = ("account", "delivery", "refund")
 WORDS = {"account": "order help", "delivery": "order late", "refund": "refund"}
 PATTERN = "{text} it is {label} now "
 SHOWN = [{"text": "where is my parcel", "label": "delivery"}, {"text": "wrong size", "label": "refund"}]
+TOPIC = (("account", "password"), ("delivery", "parcel"), ("refund", "broken"))
 TEXTS = ["my parcel is late", "refund please", "i want to change my password"]
 
 
@@ -83,18 +84,22 @@ def test_a_long_text_loses_its_end_and_what_is_shown_stays(model):
 
 
 def test_rows_are_drawn_evenly_shown_by_the_service_and_need_no_file(root, tmp_path):
-    bundle = train(in_context(shots=2, calibrate=True), root, tmp_path / "run")
+    short = [{"text": f"{word} {other}", "label": name} for name, word in TOPIC for other in FILLER]
+    write_rows(root / "short.jsonl", short)
+    bundle = train(in_context(data={"train": "short.jsonl"}, shots=2, calibrate=True), root, tmp_path / "run")
     resolved = parse_toml((bundle.path / "recipe.toml").read_text(encoding="utf-8"), AXES, where="test")
     shown = [one.label for one in resolved.task.demonstrations]
     assert sorted(shown[:3]) == sorted(shown[3:]) == list(NAMES), "one of each label, then again"
-    rows = {row["text"]: row["label"] for row in made_up()}
+    rows = {row["text"]: row["label"] for row in short}
     assert all(rows[one.text] == one.label for one in resolved.task.demonstrations)
     notices = json.loads((bundle.path / "run.json").read_text(encoding="utf-8"))["notices"]
     assert "6 training rows are shown before each row, and are kept with the bundle" in notices
+    (root / "short.jsonl").unlink()
     again = load(bundle.path, root=root)
     assert [found.as_dict() for found in again.predict(TEXTS)] == [found.as_dict() for found in bundle.predict(TEXTS)]
     assert float(bundle.model.head.level.detach().abs().max()) > 0
     assert bundle.model.task.asking.shown().startswith(resolved.task.demonstrations[0].text)
+    write_rows(root / "short.jsonl", short)
     assert train(resolved, root, tmp_path / "again").digest == bundle.digest
 
 
@@ -116,7 +121,7 @@ def test_what_cannot_be_is_refused(root, tmp_path):
         train(in_context(demonstrations=[{"text": "a", "label": "refnud"}]), root, tmp_path / "out")
     with pytest.raises(RecipeError, match="behind a prompt stands one"):
         in_context(verbalisers={"refund": ["refund", "size"]})
-    with pytest.raises(RecipeError, match="before {text}"):
+    with pytest.raises(RecipeError, match=r"before \{text\}"):
         in_context(pattern="{label}: {text}")
 
 
@@ -164,5 +169,4 @@ def test_a_network_pre_trained_on_a_planted_pattern_answers_above_chance(tmp_pat
     bundle = train(wanted, tmp_path, tmp_path / "shown")
     figures = json.loads((bundle.path / "evaluation.json").read_text(encoding="utf-8"))
     accuracy = figures["metrics"]["accuracy"]
-    print(f"planted pattern: accuracy {accuracy}")
-    assert accuracy["low"] > 0.6, "three labels, a third by chance"
+    assert accuracy["low"] > 0.6, f"three labels, a third by chance: {accuracy}"
