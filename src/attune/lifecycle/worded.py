@@ -86,7 +86,7 @@ def refuse_long(model: Model, table: Table) -> None:
     Raises:
         RecipeError: How many of those shown would fit.
     """
-    asking = getattr(model.task, "asking", None)
+    asking: Any = getattr(model.task, "asking", None)
     if not (model.worded and hasattr(asking, "lengths") and model.task.options.demonstrations):
         return
     room, shown = asking.room, len(model.task.options.demonstrations)

@@ -187,6 +187,7 @@ class Classification(LabelTask):
 
     def __init__(self, options: ClassificationOptions, asking: Any = None) -> None:
         super().__init__(options, structure_of(options))
+        self.asked_for = options
         self.told = options.descriptions
         self.asking = asking
         self.reads: str = self.features
@@ -198,7 +199,7 @@ class Classification(LabelTask):
         """This task with how a backbone reads its rows, where a head asks in words."""
         if not worded(self.options.head):
             return self
-        return type(self)(self.options, HEADS.get(self.options.head).asks(backbone, self.options))
+        return type(self)(self.asked_for, HEADS.get(self.options.head).asks(backbone, self.asked_for))
 
     @property
     def read_options(self) -> frozenset[str]:
@@ -212,7 +213,7 @@ class Classification(LabelTask):
 
     def described(self) -> frozenset[str]:
         """The labels that the recipe describes, or names words for; where there are any, there are no others."""
-        return frozenset(self.told or self.options.verbalisers)
+        return frozenset(self.told or self.asked_for.verbalisers)
 
     def descriptions(self, labels: Labels) -> list[list[str]]:
         """The texts of each label: the recipe's, or its name as a person would say it."""

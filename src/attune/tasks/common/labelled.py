@@ -81,7 +81,7 @@ class LabelTask(ABC):
     """What answers can be shown beside."""
     cuts: ClassVar[bool] = True
     """Whether a row that is too long loses its end; else it is read in windows."""
-    cut: ClassVar[str] = "only the first {limit} tokens were read"
+    cut: str = "only the first {limit} tokens were read"
     """What a person is told of a row that was too long."""
 
     def __init__(self, options: LabelOptions, structure: Structure | None = None) -> None:
