@@ -208,8 +208,7 @@ class Run:
 
     def _show(self, task: Any, train: Table, labels: Labels) -> None:
         if hasattr(task, "read_options"):
-            self.recipe, notices = showing(self.recipe, task, train, labels)
-            self.notices += notices
+            self.recipe = showing(self.recipe, task, train, labels)
 
     def _word(self, model: Model, rows: Encoded) -> None:
         found = word(model, rows, self.recipe.training.seed)

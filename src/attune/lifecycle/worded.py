@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from attune.core.recipe import Recipe
 from attune.core.texts import rows_of
@@ -41,7 +43,7 @@ class Wording:
     notices: list[str]
 
 
-def showing(recipe: Recipe, task: Any, train: Table, labels: Labels) -> tuple[Recipe, list[str]]:
+def showing(recipe: Recipe, task: Any, train: Table, labels: Labels) -> Recipe:
     """Draws what is shown before each row, where the head shows any and the recipe names none.
 
     One row of each label after the other, so that the first few are balanced too; in an order drawn anew each time.
@@ -53,12 +55,12 @@ def showing(recipe: Recipe, task: Any, train: Table, labels: Labels) -> tuple[Re
         labels: Their labels.
 
     Returns:
-        The recipe with the rows written in, personal data redacted; and notices.
+        The recipe with the rows written in, personal data redacted.
     """
     options = task.options
     given: Any = getattr(options, "demonstrations", ())
     if given or not getattr(options, "shots", 0) or "demonstrations" not in task.read_options:
-        return recipe, []
+        return recipe
     seed = recipe.training.seed
     drawn = draw_shots(task.targets(train.golds(), labels), len(labels.names), options.shots, seed)
     draw = np.random.default_rng(seed)
@@ -72,8 +74,18 @@ def showing(recipe: Recipe, task: Any, train: Table, labels: Labels) -> tuple[Re
     shown = [
         {"text": redact(row["text"]), "label": labels.names[label]} for (label, _), row in zip(order, rows, strict=True)
     ]
-    notices = [f"{len(shown)} training rows are shown before each row, and are kept with the bundle"]
-    return recipe.having("task", demonstrations=shown), notices + fewer(labels.names, drawn, options.shots)
+    return recipe.having("task", demonstrations=shown)
+
+
+def shown_of(model: Model) -> list[str]:
+    """What a reader should know of what is shown; the same of rows that were drawn and of rows that are given."""
+    given: Any = getattr(model.task.options, "demonstrations", ())
+    if not given:
+        return []
+    counts = Counter(one.label for one in given)
+    shots = [np.zeros(counts[name], dtype=np.int64) for name in model.labels.names]
+    told = f"{len(given)} labelled rows are shown before each row, and are kept with the bundle"
+    return [told, *fewer(model.labels.names, shots, model.task.options.shots)]
 
 
 def refuse_long(model: Model, table: Table) -> None:
@@ -133,37 +145,36 @@ def word(model: Model, rows: Encoded, seed: int) -> Wording:
             expected="a checkpoint such as BERT or RoBERTa, or the bundle of a run with task masked_lm",
             remedy='tune it first with task.name = "masked_lm", or use head descriptions',
         )
-    told: dict[str, list[str]] = dict(
-        zip(model.labels.names, words_of(options.verbalisers, model.labels.names), strict=True)
-    )
-    searched, notices = 0, list[str]()
-    if getattr(asking, "searches", False):
-        told, searched, notices = searching(model, rows, seed)
+    names = model.labels.names
+    words: dict[str, list[str]] = dict(zip(names, words_of(options.verbalisers, names), strict=True))
+    notices, searched = shown_of(model), 0
+    if options.search:
+        drawn = draw_shots(rows.targets, len(names), options.shots, seed)
+        if asking.searches:
+            words, searched = found_words(model, rows, drawn), sum(map(len, drawn))
+        notices += [f"words of the labels (task.search): {told(words)}", *fewer(names, drawn, options.shots)]
     unlabelled = balance(model, rows, seed) if options.calibrate else 0
-    return Wording({"verbalisers": told, "pattern": asking.pattern}, searched, unlabelled, notices)
+    return Wording({"verbalisers": words, "pattern": asking.pattern}, searched, unlabelled, notices)
 
 
-def searching(model: Model, rows: Encoded, seed: int) -> tuple[dict[str, list[str]], int, list[str]]:
+def found_words(model: Model, rows: Encoded, drawn: Sequence[NDArray[np.int64]]) -> dict[str, list[str]]:
     """Words of each label by a few labelled rows; the head is set to them.
 
     Args:
         model: With a head that tells how likely words are.
         rows: The encoded training rows.
-        seed: Seed of the draw.
+        drawn: Which of them, by label.
 
     Returns:
-        The words, how many rows were read, and notices.
+        Words by label.
     """
     head: Any = model.head
-    names, options = model.labels.names, model.task.options
-    drawn = draw_shots(rows.targets, len(names), options.shots, seed)
     likely = [
         head.likely(torch.from_numpy(model.features(rows.rows(own))).to(model.device)).cpu().numpy() for own in drawn
     ]
-    found = best_words(np.stack(likely), names, model.task.asking.word_of, options.search)
+    found = best_words(np.stack(likely), model.labels.names, model.task.asking.word_of, model.task.options.search)
     head.name([model.task.asking.tokens(words) for words in found.values()])
-    notices = [f"words found by search: {told(found)}", *fewer(names, drawn, options.shots)]
-    return found, sum(map(len, drawn)), notices
+    return found
 
 
 def told(words: Mapping[str, Sequence[str]]) -> str:

@@ -39,6 +39,8 @@ from attune.tasks.together import Together, why_apart
 AXES: Axes = {"backbone": BACKBONES, "task": TASKS, "method": METHODS, "objective": OBJECTIVES}
 ROWS_A_BATCH = 32
 TOKENS_A_BATCH = 8192
+LOGITS_A_BATCH = 2**26
+"""Numbers of a whole vocabulary that are in memory at once; 256 MiB."""
 FROM = {
     "pooled": "one vector a row",
     "tokens": "each token",
@@ -626,11 +628,18 @@ class Model(nn.Module):
         training = self.training
         self.eval()
         found: dict[int, Any] = {}
-        for batch in length_batches([len(row) for row in ids]):
+        for batch in length_batches([len(row) for row in ids], self._tokens_a_batch()):
             rows = [ids[i] for i in batch]
             found.update(zip(batch, by_row(module(self.collate(rows)), rows, self.task), strict=True))
         self.train(training)
         return [found[index] for index in range(len(ids))]
+
+    def _tokens_a_batch(self) -> int:
+        """Tokens that are read at once: fewer where each comes with a number for every token of the vocabulary."""
+        if reads_of(self.task) != "next_token":
+            return TOKENS_A_BATCH
+        backbone: Any = self.backbone
+        return min(TOKENS_A_BATCH, LOGITS_A_BATCH // backbone.network.get_input_embeddings().num_embeddings)
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:

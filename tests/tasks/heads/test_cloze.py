@@ -169,17 +169,19 @@ def test_a_zero_shot_bundle_says_its_words_and_answers_again(zero, root, tmp_pat
 def test_found_words_are_kept_with_the_bundle_and_named(root, tmp_path):
     wanted = cloze(search=2, shots=4)
     bundle = train(wanted, root, tmp_path / "run")
-    words = parse_toml((bundle.path / "recipe.toml").read_text(encoding="utf-8"), AXES, where="test").task.verbalisers
+    resolved = parse_toml((bundle.path / "recipe.toml").read_text(encoding="utf-8"), AXES, where="test")
+    words = resolved.task.verbalisers
     assert sorted(words) == list(NAMES)
     flat = [word for own in words.values() for word in own]
     assert len(set(flat)) == len(flat) >= 3
     run = json.loads((bundle.path / "run.json").read_text(encoding="utf-8"))
     told = "; ".join(f"{name}: {', '.join(own)}" for name, own in words.items())
-    assert f"words found by search: {told}" in run["notices"]
+    assert f"words of the labels (task.search): {told}" in run["notices"]
     assert [found.answer for found in load(bundle.path, root=root).predict(TEXTS)] == [
         found.answer for found in bundle.predict(TEXTS)
     ]
     assert bundle.model.head.chosen.tolist() == bundle.model.backbone.tokenizer.convert_tokens_to_ids(flat)
+    assert train(resolved, root, tmp_path / "again").digest == bundle.digest
 
 
 @pytest.mark.slow

@@ -93,7 +93,7 @@ def test_rows_are_drawn_evenly_shown_by_the_service_and_need_no_file(root, tmp_p
     rows = {row["text"]: row["label"] for row in short}
     assert all(rows[one.text] == one.label for one in resolved.task.demonstrations)
     notices = json.loads((bundle.path / "run.json").read_text(encoding="utf-8"))["notices"]
-    assert "6 training rows are shown before each row, and are kept with the bundle" in notices
+    assert "6 labelled rows are shown before each row, and are kept with the bundle" in notices
     (root / "short.jsonl").unlink()
     again = load(bundle.path, root=root)
     assert [found.as_dict() for found in again.predict(TEXTS)] == [found.as_dict() for found in bundle.predict(TEXTS)]
