@@ -96,13 +96,13 @@ def why_not(cell: Cell) -> str:
             return f"{kind} needs {', '.join(missing)}, which the {cell.family} family does not provide; {nearest}"
     over: str = getattr(TASKS.get(cell.task), "over", features)
     if over not in HEADS.get(cell.head).over:
-        able = [name for name in HEADS.names() if over in HEADS.get(name).over]
+        able = [name for name in HEADS.names() if over in HEADS.get(name).over and can_ask(cell, name)]
         what = FROM.get(over, f"each token with {over}")
         return (
             f"head {cell.head} does not answer from {what}, as task {cell.task} does; heads that do: {', '.join(able)}"
         )
     if not suits(cell.task, cell.head):
-        able = [name for name in HEADS.names() if suits(cell.task, name)]
+        able = [name for name in HEADS.names() if suits(cell.task, name) and can_ask(cell, name)]
         what = "the vector itself" if hasattr(TASKS.get(cell.task), "asks") else "something made of the vector"
         return f"task {cell.task} answers with {what}, and head {cell.head} does not; heads that do: {', '.join(able)}"
     if hasattr(HEADS.get(cell.head), "begin") and not hasattr(TASKS.get(cell.task), "descriptions"):
@@ -137,6 +137,13 @@ def why_not(cell: Cell) -> str:
             f"method frozen with trainable_layers = 0 (the linear probe){told}"
         )
     return ""
+
+
+def can_ask(cell: Cell, head: str) -> bool:
+    """Whether a head that asks in words can do so of a cell's task and family; others need not."""
+    kind = HEADS.get(head)
+    worded = getattr(TASKS.get(cell.task), "worded", False) and kind.needs <= BACKBONES.get(cell.family).provides
+    return worded or not hasattr(kind, "asks")
 
 
 def answers_untrained(cell: Cell) -> bool:

@@ -32,9 +32,9 @@ Several = Annotated[tuple[Told, ...], Field(min_length=1)]
 class Demonstration(Options):
     """A labelled row that is shown."""
 
-    text: Told
+    text: str
     """Its text."""
-    label: Told
+    label: str
     """Its label."""
 
 
