@@ -145,7 +145,7 @@ def network(work: Path) -> Path:
     (work / "language.toml").write_text(
         '[data]\ntrain = "lines.txt"\nvalidation_share = 0.0\n[backbone]\nfamily = "causal"\nname = "scratch"\n'
         "max_length = 128\nscratch = {layers = 2, width = 64, heads = 2, positions = 128}\n"
-        'tokenizer = {vocabulary = 200}\n[task]\nname = "causal_lm"\n[method]\nname = "full"\n'
+        'tokenizer = {vocabulary = 600}\n[task]\nname = "causal_lm"\n[method]\nname = "full"\n'
         "[training]\nepochs = 12\nlearning_rate = 3e-3\nbatch_size = 16\nthreads = 1\n"
     )
     (work / "planted.toml").write_text(

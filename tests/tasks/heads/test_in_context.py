@@ -155,7 +155,7 @@ def test_a_network_pre_trained_on_a_planted_pattern_answers_above_chance(tmp_pat
         "backbone": {
             "family": "causal", "name": "scratch", "max_length": 96,
             "scratch": {"layers": 2, "width": 64, "heads": 2, "positions": 128},
-            "tokenizer": {"vocabulary": 200},
+            "tokenizer": {"vocabulary": 600},
         },
         "task": {"name": "causal_lm"}, "method": {"name": "full"},
         "training": {"epochs": 12, "threads": 1, "precision": "float32", "learning_rate": 3e-3, "batch_size": 16},
