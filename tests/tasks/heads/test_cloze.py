@@ -204,7 +204,7 @@ def test_the_bundle_of_a_masked_language_model_is_a_backbone_to_ask_and_to_tune(
             method="full",
             data={"validation_share": 0.0},
             training={"epochs": 20, "learning_rate": 3e-3},
-        ),  # fmt: skip
+        ),
         root,
         tmp_path / "tuned",
     )
