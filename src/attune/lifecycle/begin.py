@@ -112,6 +112,9 @@ def fewer(names: Sequence[str], drawn: Sequence[NDArray[np.int64]], wanted: int)
         names: The labels.
         drawn: The rows drawn of each.
         wanted: How many were asked for.
+
+    Returns:
+        One sentence, or nothing.
     """
     short = [name for name, own in zip(names, drawn, strict=True) if len(own) < wanted]
     if not short:

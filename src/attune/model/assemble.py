@@ -358,6 +358,9 @@ def fills_gaps(options: Any, root: Path, checkpoint: Checkpoint, config: Any) ->
         root: The data root.
         checkpoint: What `find` found.
         config: Its config.
+
+    Returns:
+        Whether it does, as its files or its bundle's recipe say; that the head can be read is seen later.
     """
     if origin.tokenizers(options) is not None:  # made anew, or its vocabulary exchanged: no such head is kept
         return False

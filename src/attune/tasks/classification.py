@@ -174,6 +174,7 @@ class Classification(LabelTask):
 
     Args:
         options: Validated options.
+        asking: How rows are laid out for one backbone, where a head asks in words and the backbone is there.
     """
 
     Options: ClassVar[type[ClassificationOptions]] = ClassificationOptions

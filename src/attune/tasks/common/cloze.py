@@ -36,6 +36,9 @@ def lacks(tokenizer: Any, options: Any) -> str:
     Args:
         tokenizer: The backbone's.
         options: The task's.
+
+    Returns:
+        A clause.
     """
     named = [word for words in words_of(options.verbalisers, [*options.verbalisers]) for word in words]
     return single(tokenizer, named, spaced(options.pattern or PATTERN))

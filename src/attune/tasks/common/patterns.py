@@ -29,6 +29,9 @@ def flaw(pattern: str, asked: str) -> str:
     Args:
         pattern: As the recipe has it.
         asked: `mask` or `label`.
+
+    Returns:
+        A clause.
     """
     found = PLACE.findall(pattern)
     if asked == LABEL and found == [LABEL, TEXT]:

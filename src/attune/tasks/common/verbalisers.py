@@ -29,6 +29,9 @@ def single(tokenizer: Any, words: Sequence[str], spaced: bool) -> str:
         tokenizer: The backbone's.
         words: Verbalisers.
         spaced: Whether a space stands before the mask.
+
+    Returns:
+        A clause with their pieces.
     """
     odd: list[str] = []
     for word in words:
