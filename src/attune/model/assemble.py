@@ -289,7 +289,8 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
     family: Any = BACKBONES.get(cell.family)
     needs = needed(recipe)
     config = config_of(checkpoint, family, options)
-    who = f"head {cell.head}" if "masks" in HEADS.get(cell.head).needs else f"task {cell.task}"
+    hiding = (f"head {each.head}" for each in cells_of(recipe) if "masks" in HEADS.get(each.head).needs)
+    who = next(hiding, f"task {cell.task}")
     if "masks" in needs and not ours and not masks(checkpoint.folder):
         raise UnsupportedError(
             f"{who} hides tokens, and its tokenizer has no mask token", where=f"[backbone] {options.name}",
@@ -334,6 +335,8 @@ def refuse_wordless(cell: Cell, task: Any, options: Any, root: Path, checkpoint:
     Raises:
         UnsupportedError: It holds no masked vocabulary head, or a word is not one token of its vocabulary.
     """
+    if not hasattr(task, "lacks_words") or not hasattr(HEADS.get(cell.head), "asks"):
+        return
     if "vocabulary_head" in HEADS.get(cell.head).needs and not fills_gaps(options, root, checkpoint, config):
         raise UnsupportedError(
             f"head {cell.head} asks for words at a mask, and the checkpoint holds no masked vocabulary head",
@@ -343,7 +346,7 @@ def refuse_wordless(cell: Cell, task: Any, options: Any, root: Path, checkpoint:
             "run's bundle; head descriptions works without",
         )
     ours = origin.tokenizers(options) is not None
-    if hasattr(task, "lacks_words") and not ours and (flaw := task.lacks_words(tokenizer_of(checkpoint.folder))):
+    if not ours and (flaw := task.lacks_words(tokenizer_of(checkpoint.folder))):
         raise UnsupportedError(
             flaw, where=f"[task.verbalisers] on {options.name}", expected="words that are one token each",
             remedy="name others, or leave them out and have them found: task.search and task.shots",
