@@ -17,6 +17,10 @@ LINEAR = [v for v in cells.every() if v.head == "linear"]
 PLAIN = next(v for v in LINEAR if v.kind == "bert" and v.pooling == "mean" and v.tuned == "frozen-0")
 
 
+OWN = ("cloze", "in_context", "language", "own", "replaced")
+"""Heads whose cells are told by tests of their own."""
+
+
 class Wordless:
     """A made-up family that provides tokens and nothing pooled; made by nobody."""
 
@@ -45,7 +49,7 @@ def test_a_family_that_lacks_what_a_head_needs_is_refused_with_the_families_that
     assert cell in list(assemble.cells())
     refused = {
         (found.task, found.head, found.method) for found, _ in cells.refused()
-        if found.family == "text" and not cells.plain(found.task) and found.head not in ("language", "own", "replaced")
+        if found.family == "text" and not cells.plain(found.task) and found.head not in OWN
     }  # fmt: skip
     others = ("pair", "ranking", "regression", "relation")
     untrained = {(task, "linear", "none") for task in ("classification", "question_answering", *others)}
@@ -76,6 +80,20 @@ def test_tasks_on_plain_texts_have_their_own_heads_which_must_be_trained():
     assert "heads that do: language" in why_not(Cell("text", "masked_lm", "linear", "full", "supervised"))
 
 
+def test_heads_that_ask_in_words_are_for_labels_of_texts_and_a_prompt_is_never_trained():
+    found = {(each.family, each.task, each.head, each.method) for each in cells.supported()}
+    found = {each for each in found if each[2] in ("cloze", "in_context")}
+    filled = {("text", "classification", "cloze", method) for method in AXES["method"].names()}
+    assert found == filled | {("causal", "classification", "in_context", "none")}
+    reasons = {
+        ("causal", "classification", "cloze", "none"): "needs both_sides, masks, vocabulary_head, which the causal",
+        ("text", "pair", "cloze", "full"): "a task that can be: classification",
+        ("causal", "classification", "in_context", "lora"): "use method none, or head linear",
+    }
+    for cell, told in reasons.items():
+        assert told in why_not(Cell(*cell, "supervised"))
+
+
 def test_a_head_that_must_be_trained_is_refused_where_nothing_is(root, tmp_path):
     """The reason names the linear probe and the heads that answer untrained, and both work."""
     document = {"data": {"train": "nowhere.csv"}, "backbone": {"name": "bert"}, "method": {"name": "none"}}
@@ -83,7 +101,7 @@ def test_a_head_that_must_be_trained_is_refused_where_nothing_is(root, tmp_path)
         train(parse(document, AXES), root, tmp_path / "out")
     assert "head linear cannot answer before it is trained, and method none trains nothing" in caught.value.found
     assert "frozen with trainable_layers = 0" in caught.value.found
-    assert caught.value.found.endswith("a head that answers untrained: descriptions")
+    assert caught.value.found.endswith("a head that answers untrained: cloze, descriptions")
     assert caught.value.where == "text × classification × linear × none × supervised"
     assert not (tmp_path / "out").exists()
     for changes in ({"method": {"name": "frozen"}}, {"task": {"head": "descriptions"}}):

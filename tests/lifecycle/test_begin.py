@@ -145,7 +145,7 @@ def test_a_label_that_is_left_out_of_the_descriptions_is_named(workshop, tmp_pat
     [
         ({"descriptions": {"a": "b"}}, "the head 'linear' does not read it"),
         ({"shots": 3}, "the head 'linear' does not read it"),
-        ({"calibrate": True}, "set task.head to 'descriptions'"),
+        ({"calibrate": True}, "set task.head to 'cloze' or 'descriptions'"),
         ({"head": "descriptions", "descriptions": {"a": " "}}, "at least 1 character"),
         ({"head": "descriptions", "descriptions": {"a": []}}, "at least 1 item"),
         ({"head": "descriptions", "shots": -1}, "greater than or equal to 0"),

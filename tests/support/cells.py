@@ -23,6 +23,7 @@ from attune.core.texts import FIRST, SECOND, joined, parts, row_of
 from attune.errors import CannotMerge
 from attune.lifecycle.begin import describe
 from attune.lifecycle.train import train
+from attune.lifecycle.worded import word
 from attune.model import bundle as bundles
 from attune.model.assemble import (
     AXES,
@@ -39,6 +40,7 @@ from attune.model.assemble import (
 from attune.tasks.common.contrast import key_of
 from attune.tasks.common.labelled import Labels
 from attune.tasks.common.oracle import read_summary
+from attune.tasks.heads.registry import HEADS
 from attune.training.encoded import Encoded, encode, learned_from, prepare, refuse_lost
 from attune.training.events import Events
 from attune.training.loop import Loop, Place
@@ -147,8 +149,32 @@ LABELS_OF: Mapping[str, tuple[str, ...]] = {
     "hierarchical": ("order/address", "order/cancel", "pay/refund"),
 }
 """Variants of tasks whose labels have a structure, and the labels in the model's order; a row has one of them."""
-HEAD_OPTIONS: Mapping[str, Mapping[str, Any]] = {"descriptions": {"shots": 2, "calibrate": True}}
+HEAD_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "cloze": {"pattern": "{text} it is {mask}", "calibrate": True},
+    "descriptions": {"shots": 2, "calibrate": True},
+    "in_context": {"pattern": "{text} it is {label} now ", "calibrate": True},
+}
 """Head to what is set in [task] for it, so that all of its code runs."""
+FILLS = "-fills"
+"""What the folder of an encoder with its vocabulary head is called behind its kind."""
+
+
+def head_options(head: str, asked: str) -> dict[str, Any]:
+    """What is set in [task] for a head: words where labels are no single ones, and rows to show."""
+    found = dict(HEAD_OPTIONS.get(head, {}))
+    names = LABELS_OF.get(asked, LABELS)
+    if head == "cloze" and asked in LABELS_OF:
+        found["verbalisers"] = {name: [name.rsplit("/", 1)[-1], more] for name, more in zip(names, WORDS, strict=False)}
+    if head == "in_context":
+        found["demonstrations"] = [{"text": "where is my card", "label": name} for name in names[:2]]
+    return found
+
+
+def asks_in_words(head: str) -> bool:
+    """Whether a head lays rows out in words: it has one way of pooling, and one label a row."""
+    return hasattr(HEADS.get(head), "asks")
+
+
 OF_TRAINING = frozenset({1, 4, 6, 7})
 """Invariants that say something of steps; they do not apply to a method that takes none."""
 
@@ -192,7 +218,7 @@ class Variant:
             task = self._task()
         document = {
             "data": data or {"train": "nowhere.jsonl"},
-            "backbone": {"family": self.family, "name": self.kind, "pooling": self.pooling},
+            "backbone": {"family": self.family, "name": self._folder(), "pooling": self.pooling},
             "task": task,
             "method": {"name": self.method, **options},
             "training": {**defaults, **TRAINING.get(self.tuned, {}), **training},
@@ -204,9 +230,13 @@ class Variant:
         """The table [task]."""
         asked = TASKS.get(self.task, {}).get(self.asked, {})
         return {
-            "name": self.task, "head": self.head, **asked, **HEAD_OPTIONS.get(self.head, {}),
+            "name": self.task, "head": self.head, **asked, **head_options(self.head, self.asked),
             **({"multi_label": self.multi_label} if labelled(self.task) else {}),
         }  # fmt: skip
+
+    def _folder(self) -> str:
+        """The backbone's folder."""
+        return self.kind + (FILLS if self.head == "cloze" else "")
 
     def plain(self) -> dict[str, Any]:
         """As JSON; `Variant(**plain)` is equal."""
@@ -294,6 +324,11 @@ def together() -> tuple[Variant, ...]:
     return tuple(found)
 
 
+def pools(cell: Cell) -> bool:
+    """Whether it matters to a cell how tokens become one vector."""
+    return reads_of(AXES["task"].get(cell.task)) == "pooled" and not asks_in_words(cell.head)
+
+
 @cache
 def every() -> tuple[Variant, ...]:
     """Every variant of every supported cell, on every kind that has what the method needs."""
@@ -301,9 +336,9 @@ def every() -> tuple[Variant, ...]:
     for cell in supported():
         for kind, pooling, tuned, many, asked in product(
             KINDS[cell.family],
-            POOLINGS[cell.family] if reads_of(AXES["task"].get(cell.task)) == "pooled" else (usual(cell.family),),
+            POOLINGS[cell.family] if pools(cell) else (usual(cell.family),),
             METHODS.get(cell.method, {cell.method: {}}),
-            (False, True) if labelled(cell.task) else (False,),
+            (False, True) if labelled(cell.task) and not asks_in_words(cell.head) else (False,),
             TASKS.get(cell.task, {cell.task: {}}),
         ):
             if many and asked in LABELS_OF:
@@ -394,13 +429,21 @@ def backbones(root: Path) -> Path:
     for kinds in KINDS.values():
         for kind in kinds:
             if not (root / kind).is_dir():
-                weights = backbone(root / kind, kind) / "model.safetensors"
-                lively = {
-                    name: value * (0.1 / value.std()) if value.ndim == 2 and value.std() > 0 else value
-                    for name, value in load_file(weights).items()
-                }
-                save_file(lively, weights, metadata={"format": "pt"})
+                enliven(backbone(root / kind, kind))
+    for kind in KINDS["text"]:
+        if not (root / f"{kind}{FILLS}").is_dir():
+            enliven(backbone(root / f"{kind}{FILLS}", kind, fills=True))
     return root
+
+
+def enliven(folder: Path) -> None:
+    """Makes a backbone's weights larger."""
+    weights = folder / "model.safetensors"
+    lively = {
+        name: value * (0.1 / value.std()) if value.ndim == 2 and value.std() > 0 else value
+        for name, value in load_file(weights).items()
+    }
+    save_file(lively, weights, metadata={"format": "pt"})
 
 
 def spans_in(text: str) -> list[dict[str, Any]]:
@@ -715,6 +758,8 @@ def bench(variant: Variant, root: Path, scratch: Path, *, count: int = 8, recipe
     prepare(model, rows)
     if model.describable:
         describe(model, rows, recipe.training.seed)
+    if model.worded:
+        word(model, rows, recipe.training.seed)
     return Bench(model, recipe, table, rows, checkpoint)
 
 
@@ -996,7 +1041,9 @@ def labels_stay(variant: Variant, root: Path, scratch: Path) -> None:
     assert rows.truncated == 2, f"two rows are too long, {rows.truncated} counted"
     limit = model.backbone.max_length
     assert rows.longest == limit
-    if variant.task != "ranking":
+    if variant.task != "ranking" and not (
+        model.worded and model.task.pieces() > 1
+    ):  # labels have beginnings of their own
         assert rows.lengths()[[3, 7]].tolist() == [limit * model.task.pieces()] * 2
     told = [any("tokens were read" in notice for notice in found.notices) for found in model.predict(texts(table))]
     assert [index for index, cut in enumerate(told) if cut] == [3, 7], "the answers do not say which rows were cut"

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     BartConfig,
@@ -146,13 +147,14 @@ def of_bytes(texts: list[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def backbone(folder: Path, kind: str = "bert", texts: list[str] | None = None) -> Path:
+def backbone(folder: Path, kind: str = "bert", texts: list[str] | None = None, *, fills: bool = False) -> Path:
     """Writes a tiny backbone of a kind into a folder.
 
     Args:
         folder: Where; made.
         kind: A key of EVERY.
         texts: Whose words the tokenizer knows.
+        fills: Whether an encoder has its masked vocabulary head.
 
     Returns:
         The folder.
@@ -163,6 +165,6 @@ def backbone(folder: Path, kind: str = "bert", texts: list[str] | None = None) -
     made.save_pretrained(folder)
     EVERY[kind](len(made)).save_pretrained(folder)
     known = AutoTokenizer.from_pretrained(folder)  # a model type may have a tokenizer with more special tokens
-    network = CLASSES[family_of(kind)].from_config(EVERY[kind](len(known)))
+    network = (AutoModelForMaskedLM if fills else CLASSES[family_of(kind)]).from_config(EVERY[kind](len(known)))
     network.save_pretrained(folder)
     return folder

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from attune.backbones import networks
 from attune.backbones.checkpoints import Checkpoint
@@ -36,7 +36,7 @@ class Text(Family):
     Options: ClassVar[type[FamilyOptions]] = TextOptions
     provides: ClassVar[frozenset[str]] = frozenset({
         "tokens", "pooled", "linear_layers", "bias_terms", "pairs", "inputs_embeds", "key_value_prefix", "masks",
-        "both_sides",
+        "both_sides", "vocabulary_head",
     })  # fmt: skip
     summary: ClassVar[str] = "encoders: BERT, RoBERTa, ModernBERT, DistilBERT, ELECTRA and their like"
     kind: ClassVar[str] = "a text encoder"
@@ -94,7 +94,9 @@ class Text(Family):
 
     def language_head(self) -> dict[str, Tensor]:
         """The numbers of the checkpoint's own language head; empty where it holds none."""
-        return own_head(self.checkpoint.folder, self.network.config)
+        # the network's own config may name an attention kernel that a method brought
+        folder = self.checkpoint.folder
+        return own_head(folder, AutoConfig.from_pretrained(folder, **networks.SAFE))
 
 
 def final_linear(network: nn.Module) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +57,7 @@ def describe(model: Model, rows: Encoded, seed: int) -> Beginning:
         [torch.from_numpy(found).to(model.device) for found in shots],
     )
     unlabelled = balance(model, rows, seed) if options.calibrate or model.task.multi_label else 0
-    notices = said(model, int(encoding.truncated.sum()), [len(chosen) for chosen in drawn], options.shots)
+    notices = said(model, int(encoding.truncated.sum()), drawn, options.shots)
     return Beginning(len(encoding.ids), sum(map(len, drawn)), unlabelled, notices)
 
 
@@ -90,17 +91,32 @@ def balance(model: Model, rows: Encoded, seed: int) -> int:
     return len(chosen)
 
 
-def said(model: Model, cut: int, drawn: list[int], wanted: int) -> list[str]:
+def said(model: Model, cut: int, drawn: Sequence[NDArray[np.int64]], wanted: int) -> list[str]:
     """What a reader should know of a beginning."""
     notices: list[str] = []
     name = model.backbone.checkpoint.name
     if cut:
         notices.append(f"{cut} label description(s) are longer than {name} was told to read and were cut")
-    short = [label for label, count in zip(model.labels.names, drawn, strict=True) if count < wanted]
-    if short:
-        notices.append(f"{len(short)} label(s) have fewer than {wanted} training rows to show: {', '.join(short[:10])}")
+    notices += fewer(model.labels.names, drawn, wanted)
     if unused := [label for label, count in zip(model.labels.names, model.labels.counts, strict=True) if not count]:
         notices.append(f"{len(unused)} label(s) are described and occur in no training row: {', '.join(unused[:10])}")
     if model.backbone.fresh and not model.method.trains:
         notices.append(f"texts are read through layers that {name} does not hold; they began at random")
     return notices
+
+
+def fewer(names: Sequence[str], drawn: Sequence[NDArray[np.int64]], wanted: int) -> list[str]:
+    """What a reader should know where labels have too few rows to show.
+
+    Args:
+        names: The labels.
+        drawn: The rows drawn of each.
+        wanted: How many were asked for.
+
+    Returns:
+        One sentence, or nothing.
+    """
+    short = [name for name, own in zip(names, drawn, strict=True) if len(own) < wanted]
+    if not short:
+        return []
+    return [f"{len(short)} label(s) have fewer than {wanted} training rows to show: {', '.join(short[:10])}"]

@@ -37,6 +37,7 @@ from attune.lifecycle.card import card
 from attune.lifecycle.choosing import ROWS, UNUSABLE, Choosing, choice_of
 from attune.lifecycle.examine import examine
 from attune.lifecycle.mining import Mined, mined, refuse_alone
+from attune.lifecycle.worded import refuse_long, showing, word
 from attune.model import bundle as bundles
 from attune.model import witness
 from attune.model.assemble import AXES, Model, assemble, cell_of, task_of
@@ -100,7 +101,9 @@ class Run:
         known = resolve.Known(splits.fingerprints, files.sha256, task.form)
         self.recipe = resolve.before_model(self.recipe, known)
         torch.set_num_threads(self.recipe.training.threads)
+        self._show(task, splits.train, labels)
         model = assemble(self.recipe, files, labels, dropout=self.recipe.training.dropout)
+        refuse_long(model, splits.train)
         rows = encode(model, self._mined(model, splits.train), self.folder / "train.ids")
         prepare(model, rows)
         self._resolve(model, rows)
@@ -182,6 +185,8 @@ class Run:
         solve = self.recipe.training.start == "probe" and solvable(model)
         if model.describable:
             self._describe(model, rows)
+        elif model.worded:
+            self._word(model, rows)
         elif solve and start.is_dir():
             checkpoint.load_weights(start, model)
         elif solve:
@@ -199,6 +204,18 @@ class Run:
         self.notices += found.notices
         self.events.write(
             "described", labels=len(model.labels.names), texts=found.texts, shots=found.rows, balanced=found.unlabelled
+        )
+
+    def _show(self, task: Any, train: Table, labels: Labels) -> None:
+        if hasattr(task, "read_options"):
+            self.recipe = showing(self.recipe, task, train, labels)
+
+    def _word(self, model: Model, rows: Encoded) -> None:
+        found = word(model, rows, self.recipe.training.seed)
+        self.recipe = self.recipe.having("task", **found.options)
+        self.notices += found.notices
+        self.events.write(
+            "worded", words=found.options["verbalisers"], searched=found.searched, balanced=found.unlabelled
         )
 
     def _tune(self, model: Model, rows: Encoded, held: Encoded | None, splits: Splits) -> None:

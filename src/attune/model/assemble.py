@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from attune.backbones import origin
 from attune.backbones.checkpoints import Checkpoint
 from attune.backbones.family import FEWEST
+from attune.backbones.language import more_than_an_encoder
 from attune.backbones.networks import masks, reads_pairs, tokenizer_of
 from attune.backbones.registry import BACKBONES
 from attune.core.encoding import Encoding
 from attune.core.packing import pieces_of
-from attune.core.recipe import Axes, Recipe, Several, TrainingOptions
+from attune.core.recipe import Axes, Recipe, Several, TrainingOptions, parse_toml
 from attune.core.records import Input, Prediction
 from attune.core.texts import SECOND
 from attune.errors import BackboneError, CannotMerge, RecipeError, UnsupportedError
@@ -38,6 +39,8 @@ from attune.tasks.together import Together, why_apart
 AXES: Axes = {"backbone": BACKBONES, "task": TASKS, "method": METHODS, "objective": OBJECTIVES}
 ROWS_A_BATCH = 32
 TOKENS_A_BATCH = 8192
+LOGITS_A_BATCH = 2**26
+"""Numbers of a whole vocabulary that are in memory at once; 256 MiB."""
 FROM = {
     "pooled": "one vector a row",
     "tokens": "each token",
@@ -93,13 +96,13 @@ def why_not(cell: Cell) -> str:
             return f"{kind} needs {', '.join(missing)}, which the {cell.family} family does not provide; {nearest}"
     over: str = getattr(TASKS.get(cell.task), "over", features)
     if over not in HEADS.get(cell.head).over:
-        able = [name for name in HEADS.names() if over in HEADS.get(name).over]
+        able = [name for name in HEADS.names() if over in HEADS.get(name).over and can_ask(cell, name)]
         what = FROM.get(over, f"each token with {over}")
         return (
             f"head {cell.head} does not answer from {what}, as task {cell.task} does; heads that do: {', '.join(able)}"
         )
     if not suits(cell.task, cell.head):
-        able = [name for name in HEADS.names() if suits(cell.task, name)]
+        able = [name for name in HEADS.names() if suits(cell.task, name) and can_ask(cell, name)]
         what = "the vector itself" if hasattr(TASKS.get(cell.task), "asks") else "something made of the vector"
         return f"task {cell.task} answers with {what}, and head {cell.head} does not; heads that do: {', '.join(able)}"
     if hasattr(HEADS.get(cell.head), "begin") and not hasattr(TASKS.get(cell.task), "descriptions"):
@@ -108,20 +111,44 @@ def why_not(cell: Cell) -> str:
             f"head {cell.head} begins from what each label's texts say, and a label of task {cell.task} is nothing "
             f"that a text could be near to; use head linear, or a task whose labels can be described: {', '.join(able)}"
         )
+    if hasattr(HEADS.get(cell.head), "asks") and not getattr(TASKS.get(cell.task), "worded", False):
+        able = [name for name in TASKS.names() if getattr(TASKS.get(name), "worded", False)]
+        return (
+            f"head {cell.head} lays a row out in words and asks which label's words fit, and a row of task {cell.task} "
+            f"is not read so; use head linear, or a task that can be: {', '.join(able)}"
+        )
     if hasattr(HEADS.get(cell.head), "restrict") and "scheme" not in TASKS.get(cell.task).Options.model_fields:
         able = [name for name in TASKS.names() if "scheme" in TASKS.get(name).Options.model_fields]
         return (
             f"head {cell.head} scores one tag after another, and task {cell.task} has no tags; use head linear, or a "
             f"task that tags: {', '.join(able)}"
         )
+    if getattr(HEADS.get(cell.head), "still", False) and METHODS.get(cell.method).trains:
+        able = [name for name in METHODS.names() if not METHODS.get(name).trains]
+        return (
+            f"head {cell.head} answers from what a backbone as it is goes on with, and method {cell.method} trains it; "
+            f"use method {' or '.join(able)}, or head linear"
+        )
     if HEADS.get(cell.head).trains and not METHODS.get(cell.method).trains:
-        able = [name for name in HEADS.names() if not HEADS.get(name).trains and suits(cell.task, name)]
+        able = [name for name in HEADS.names() if answers_untrained(replace(cell, head=name))]
+        told = f", or a head that answers untrained: {', '.join(able)}" if able else ""
         return (
             f"head {cell.head} cannot answer before it is trained, and method {cell.method} trains nothing; use "
-            f"method frozen with trainable_layers = 0 (the linear probe), or a head that answers untrained: "
-            f"{', '.join(able)}"
+            f"method frozen with trainable_layers = 0 (the linear probe){told}"
         )
     return ""
+
+
+def can_ask(cell: Cell, head: str) -> bool:
+    """Whether a head that asks in words can do so of a cell's task and family; others need not."""
+    kind = HEADS.get(head)
+    worded = getattr(TASKS.get(cell.task), "worded", False) and kind.needs <= BACKBONES.get(cell.family).provides
+    return worded or not hasattr(kind, "asks")
+
+
+def answers_untrained(cell: Cell) -> bool:
+    """Whether a combination works whose head needs no training."""
+    return not HEADS.get(cell.head).trains and not why_not(cell)
 
 
 def suits(task: str, head: str) -> bool:
@@ -262,12 +289,15 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
     family: Any = BACKBONES.get(cell.family)
     needs = needed(recipe)
     config = config_of(checkpoint, family, options)
+    hiding = (f"head {each.head}" for each in cells_of(recipe) if "masks" in HEADS.get(each.head).needs)
+    who = next(hiding, f"task {cell.task}")
     if "masks" in needs and not ours and not masks(checkpoint.folder):
         raise UnsupportedError(
-            f"task {cell.task} hides tokens, and its tokenizer has no mask token", where=f"[backbone] {options.name}",
+            f"{who} hides tokens, and its tokenizer has no mask token", where=f"[backbone] {options.name}",
             expected="a tokenizer with a mask token, as those of BERT, RoBERTa and ModernBERT have",
             remedy="use another backbone, or give this one a tokenizer of your own with [backbone.tokenizer]",
         )  # fmt: skip
+    refuse_wordless(cell, task, options, root, checkpoint, config)
     if hasattr(task, "why_not") and (reason := task.why_not(family.dimensions(config, needs)[1])):
         raise UnsupportedError(reason, where=f"[task] {cell.task} on {options.name}", remedy="change [task]")
     if hasattr(task, "check_room"):
@@ -289,6 +319,58 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
     if reason:
         raise UnsupportedError(reason, where=f"[method] {cell.method} on {options.name}", remedy="change [method]")
     return checkpoint
+
+
+def refuse_wordless(cell: Cell, task: Any, options: Any, root: Path, checkpoint: Checkpoint, config: Any) -> None:
+    """Stops where a backbone cannot be asked for words as a head asks, or by the words that the recipe names.
+
+    Args:
+        cell: The combination.
+        task: The task.
+        options: Backbone options, completed.
+        root: The data root.
+        checkpoint: What `find` found.
+        config: Its config.
+
+    Raises:
+        UnsupportedError: It holds no masked vocabulary head, or a word is not one token of its vocabulary.
+    """
+    if not hasattr(task, "lacks_words") or not hasattr(HEADS.get(cell.head), "asks"):
+        return
+    if "vocabulary_head" in HEADS.get(cell.head).needs and not fills_gaps(options, root, checkpoint, config):
+        raise UnsupportedError(
+            f"head {cell.head} asks for words at a mask, and the checkpoint holds no masked vocabulary head",
+            where=f"[backbone] {options.name}",
+            expected="a checkpoint saved with its masked language model, or the bundle of a run with task masked_lm",
+            remedy='name such a one, or tune this one first with task.name = "masked_lm" on plain texts and name that '
+            "run's bundle; head descriptions works without",
+        )
+    ours = origin.tokenizers(options) is not None
+    if not ours and (flaw := task.lacks_words(tokenizer_of(checkpoint.folder))):
+        raise UnsupportedError(
+            flaw, where=f"[task.verbalisers] on {options.name}", expected="words that are one token each",
+            remedy="name others, or leave them out and have them found: task.search and task.shots",
+        )  # fmt: skip
+
+
+def fills_gaps(options: Any, root: Path, checkpoint: Checkpoint, config: Any) -> bool:
+    """Whether a backbone holds a masked vocabulary head, told without its weights.
+
+    Args:
+        options: Backbone options, completed.
+        root: The data root.
+        checkpoint: What `find` found.
+        config: Its config.
+
+    Returns:
+        Whether it does, as its files or its bundle's recipe say; that the head can be read is seen later.
+    """
+    if origin.tokenizers(options) is not None:  # made anew, or its vocabulary exchanged: no such head is kept
+        return False
+    if not origin.is_bundle(options.name, root):
+        return more_than_an_encoder(checkpoint.folder, config)
+    made = parse_toml((root / options.name / "recipe.toml").read_text(encoding="utf-8"), AXES, where=options.name)
+    return any("vocabulary" in HEADS.get(cell.head).over for cell in cells_of(made))
 
 
 def refuse_shared(recipe: Recipe, task: Any) -> None:
@@ -470,6 +552,11 @@ class Model(nn.Module):
         return hasattr(self.head, "begin")
 
     @property
+    def worded(self) -> bool:
+        """Whether the head asks in words, and is set by those and by unlabelled texts."""
+        return hasattr(self.head, "asks")
+
+    @property
     def outputs_count(self) -> int:
         """How many numbers the head says of a row or a token."""
         return self.task.outputs_of(self.labels)
@@ -554,11 +641,18 @@ class Model(nn.Module):
         training = self.training
         self.eval()
         found: dict[int, Any] = {}
-        for batch in length_batches([len(row) for row in ids]):
+        for batch in length_batches([len(row) for row in ids], self._tokens_a_batch()):
             rows = [ids[i] for i in batch]
             found.update(zip(batch, by_row(module(self.collate(rows)), rows, self.task), strict=True))
         self.train(training)
         return [found[index] for index in range(len(ids))]
+
+    def _tokens_a_batch(self) -> int:
+        """Tokens that are read at once: fewer where each comes with a number for every token of the vocabulary."""
+        if reads_of(self.task) != "next_token":
+            return TOKENS_A_BATCH
+        backbone: Any = self.backbone
+        return min(TOKENS_A_BATCH, LOGITS_A_BATCH // backbone.network.get_input_embeddings().num_embeddings)
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from torch import Tensor, nn
 
+from attune.core.encoding import Encoding
+from attune.core.recipe import Options
 from attune.core.records import Input
 from attune.core.texts import FIRST
 from attune.tasks.common.hierarchy import Hierarchy
 from attune.tasks.common.labelled import LabelOptions, Labels, LabelTask
 from attune.tasks.common.names import readable
 from attune.tasks.common.ordinal import Ordinal
+from attune.tasks.common.patterns import LABEL, MASK, flaw
 from attune.tasks.common.structure import Flat, Structure
 from attune.tasks.heads.registry import HEADS
 
@@ -25,6 +29,15 @@ PARENT_WEIGHT = 1.0
 Several = Annotated[tuple[Told, ...], Field(min_length=1)]
 
 
+class Demonstration(Options):
+    """A labelled row that is shown."""
+
+    text: str
+    """Its text."""
+    label: str
+    """Its label."""
+
+
 class ClassificationOptions(LabelOptions):
     """Which labels a text has."""
 
@@ -32,9 +45,22 @@ class ClassificationOptions(LabelOptions):
     descriptions: dict[str, Told | Several] = Field(default_factory=dict)
     """Head `descriptions`: every label with a text, or a list of texts, that says what it is. Empty: the names."""
     shots: int = Field(0, ge=0, le=10_000)
-    """Head `descriptions`: training rows of each label, drawn by the seed; each counts as much as a text of it."""
+    """Training rows of each label, drawn by the seed. Head `descriptions`: each counts as much as a text of it; head
+    `in_context`: they are shown before each row; head `cloze`: `search` reads them."""
     calibrate: bool = False
-    """Head `descriptions`: take from each label its mean logit on training texts; their labels are not read."""
+    """Heads `descriptions`, `cloze`, `in_context`: take from each label its mean logit on training texts; their labels
+    are not read."""
+    pattern: str = Field("", max_length=2000)
+    """Head `cloze`: a row with a gap; empty: "{text} It is {mask}.". Head `in_context`: a row with its label; empty:
+    "Text: {text}\\nLabel: {label}\\n\\n". A row that is too long loses the end of its text, and nothing around it."""
+    verbalisers: dict[str, Told | Several] = Field(default_factory=dict)
+    """Heads `cloze` and `in_context`: every label with the words that stand for it. In a cloze each is one token, and
+    there may be several. Empty: the names, or what `search` finds."""
+    search: int = Field(0, ge=0, le=100, validate_default=True)
+    """Head `cloze`: words of each label that are found by the labels of `shots` rows, where `verbalisers` has none."""
+    demonstrations: tuple[Demonstration, ...] = ()
+    """Head `in_context`: the rows that are shown, each a text and a label. Empty: `shots` of each label, personal data
+    redacted; they are kept with the bundle."""
     order: tuple[Told, ...] = ()
     """All labels, lowest first, where they are steps of a scale. Empty: they have no order."""
     order_softness: float = Field(SOFTNESS, ge=0, lt=1)
@@ -44,12 +70,52 @@ class ClassificationOptions(LabelOptions):
     parent_weight: float = Field(PARENT_WEIGHT, ge=0)
     """With `hierarchy`: weight of the parents' cross-entropy beside the label's own."""
 
-    @field_validator("descriptions", "shots", "calibrate")
+    @field_validator("multi_label")
+    @classmethod
+    def _has_one(cls, value: bool, info: ValidationInfo) -> bool:
+        head = str(info.data.get("head"))
+        if value and worded(head):
+            raise ValueError(
+                f"head {head} asks which one label's words fit, and a row may have several; use head descriptions or "
+                "linear"
+            )
+        return value
+
+    @field_validator("descriptions", "shots", "calibrate", "pattern", "verbalisers", "search", "demonstrations")
     @classmethod
     def _is_read(cls, value: Any, info: ValidationInfo) -> Any:
-        head = info.data.get("head", "linear")
-        if value and head in HEADS.names() and not hasattr(HEADS.get(head), "begin"):
-            raise ValueError(f"the head {head!r} does not read it; leave it out, or set task.head to 'descriptions'")
+        head, name = str(info.data.get("head", "linear")), str(info.field_name)
+        if value and head in HEADS.names() and name not in options_of(head):
+            able = " or ".join(repr(other) for other in HEADS.names() if name in options_of(other))
+            raise ValueError(f"the head {head!r} does not read it; leave it out, or set task.head to {able}")
+        return value
+
+    @field_validator("pattern")
+    @classmethod
+    def _has_places(cls, value: str, info: ValidationInfo) -> str:
+        head = str(info.data.get("head"))
+        asked = MASK if "search" in options_of(head) else LABEL
+        if value and worded(head) and (reason := flaw(value, asked)):
+            raise ValueError(reason)
+        return value
+
+    @field_validator("verbalisers")
+    @classmethod
+    def _are_words(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        head = str(info.data.get("head"))
+        one = worded(head) and "search" not in options_of(head)
+        if one and (odd := sorted(name for name, told in value.items() if not isinstance(told, str) and told[1:])):
+            raise ValueError(f"{', '.join(map(repr, odd))} has several, and behind a prompt stands one; name one")
+        return value
+
+    @field_validator("search")
+    @classmethod
+    def _has_rows(cls, value: int, info: ValidationInfo) -> int:
+        shots = info.data.get("shots", 0)
+        if value and not shots:
+            raise ValueError("words are found by the labels of a few rows; set task.shots to as many of each label")
+        if shots and not value and "search" in options_of(str(info.data.get("head"))):
+            raise ValueError("without it nothing reads task.shots; set it to the words wanted of each label")
         return value
 
     @field_validator("order", "hierarchy")
@@ -72,6 +138,16 @@ class ClassificationOptions(LabelOptions):
         if value != cls.model_fields[str(info.field_name)].default and not info.data.get(of):
             raise ValueError(f"without {of} nothing reads it; set task.{of}, or leave it out")
         return value
+
+
+def options_of(head: str) -> frozenset[str]:
+    """The options that a head reads; none of a head that is not there, or has none."""
+    return getattr(HEADS.get(head), "options", frozenset()) if head in HEADS.names() else frozenset()
+
+
+def worded(head: str) -> bool:
+    """Whether a head asks in words."""
+    return head in HEADS.names() and hasattr(HEADS.get(head), "asks")
 
 
 def refuse_order(order: Sequence[str], described: Mapping[str, Any]) -> None:
@@ -98,6 +174,7 @@ class Classification(LabelTask):
 
     Args:
         options: Validated options.
+        asking: How rows are laid out for one backbone, where a head asks in words and the backbone is there.
     """
 
     Options: ClassVar[type[ClassificationOptions]] = ClassificationOptions
@@ -106,13 +183,38 @@ class Classification(LabelTask):
     )
     fields: ClassVar[tuple[str, ...]] = (FIRST,)
 
-    def __init__(self, options: ClassificationOptions) -> None:
+    worded: ClassVar[bool] = True
+    """Whether a row can be laid out in words, and a label be named by some."""
+
+    def __init__(self, options: ClassificationOptions, asking: Any = None) -> None:
         super().__init__(options, structure_of(options))
+        self.asked_for = options
         self.told = options.descriptions
+        self.asking = asking
+        self.reads: str = self.features
+        if worded(options.head):
+            self.reads = HEADS.get(options.head).reads
+            self.cut = "only {limit} tokens were read; the end of the text was left out"
+
+    def on(self, backbone: Any) -> Self:
+        """This task with how a backbone reads its rows, where a head asks in words."""
+        if not worded(self.options.head):
+            return self
+        return type(self)(self.asked_for, HEADS.get(self.options.head).asks(backbone, self.asked_for))
+
+    @property
+    def read_options(self) -> frozenset[str]:
+        """The options that the head reads."""
+        return options_of(self.options.head)
+
+    def lacks_words(self, tokenizer: Any) -> str:
+        """Why a backbone cannot be asked by the words that the recipe names; empty where it can."""
+        head: Any = HEADS.get(self.options.head)
+        return head.lacks(tokenizer, self.options) if hasattr(head, "lacks") else ""
 
     def described(self) -> frozenset[str]:
-        """The labels that the recipe describes; where there are any, there are no others."""
-        return frozenset(self.told)
+        """The labels that the recipe describes, or names words for; where there are any, there are no others."""
+        return frozenset(self.told or self.asked_for.verbalisers)
 
     def descriptions(self, labels: Labels) -> list[list[str]]:
         """The texts of each label: the recipe's, or its name as a person would say it."""
@@ -122,3 +224,24 @@ class Classification(LabelTask):
     def inputs(self, row: Mapping[str, Any]) -> list[Input]:
         """What the backbone should read of a row: its text."""
         return [Input(row[FIRST])]
+
+    def read(self, backbone: Any, rows: Sequence[Mapping[str, Any]]) -> Encoding:
+        """Rows as token ids, ragged; laid out in words where a head asks so."""
+        return self.asking.read(rows) if self.asking else super().read(backbone, rows)
+
+    def pieces(self) -> int:
+        """How many things are read of a row."""
+        return self.asking.pieces() if self.asking else 1
+
+    @property
+    def reading(self) -> str:
+        """How a row is read, in words, for other tasks to read it along; empty where a head lays it out."""
+        return "" if worded(self.options.head) else super().reading
+
+    def join(self, pooled: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
+        """One vector a row, of what was read of it."""
+        return self.asking.join(pooled, inputs) if self.asking else pooled
+
+    def head(self, width: int, labels: Labels, dropout: float) -> nn.Module:
+        """A head for a backbone whose vectors have `width` features."""
+        return self.asking.head(width, labels.names, dropout) if self.asking else super().head(width, labels, dropout)

@@ -34,7 +34,7 @@ class Pair(LabelTask):
     fields: ClassVar[tuple[str, ...]] = (FIRST, SECOND)
     needs: ClassVar[frozenset[str]] = frozenset({"pairs"})
     baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf")
-    cut: ClassVar[str] = "only {limit} tokens were read; the end of a text was cut off"
+    cut: str = "only {limit} tokens were read; the end of a text was cut off"
 
     def __init__(self, options: PairOptions) -> None:
         super().__init__(options)

@@ -80,7 +80,7 @@ class Relation(LabelTask):
     reads: ClassVar[str] = "tokens"
     """What of the backbone the head's one vector a row is made of."""
     baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf")
-    cut: ClassVar[str] = "only the {limit} tokens were read that are nearest to the two entities"
+    cut: str = "only the {limit} tokens were read that are nearest to the two entities"
 
     def __init__(self, options: RelationOptions) -> None:
         super().__init__(options)

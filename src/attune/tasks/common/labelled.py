@@ -81,7 +81,7 @@ class LabelTask(ABC):
     """What answers can be shown beside."""
     cuts: ClassVar[bool] = True
     """Whether a row that is too long loses its end; else it is read in windows."""
-    cut: ClassVar[str] = "only the first {limit} tokens were read"
+    cut: str = "only the first {limit} tokens were read"
     """What a person is told of a row that was too long."""
 
     def __init__(self, options: LabelOptions, structure: Structure | None = None) -> None:
@@ -180,7 +180,8 @@ class LabelTask(ABC):
         for gold in golds:
             counts.update(gold if self.multi_label else [gold])
         if told := self.described():
-            refuse_undescribed(sorted(counts.keys() - told))
+            where = "verbalisers" if getattr(self.options, "verbalisers", None) else "descriptions"
+            refuse_undescribed(sorted(counts.keys() - told), where)
             counts.update(dict.fromkeys(told, 0))
         if len(counts) < (1 if self.multi_label else 2):
             raise DataError(
@@ -429,14 +430,14 @@ def macro_f1(chosen: NDArray[np.bool_], gold: NDArray[np.bool_]) -> float:
     return float((2 * hits / np.maximum(given + asked, 1))[seen].mean()) if seen.any() else 0.0
 
 
-def refuse_undescribed(labels: Sequence[str]) -> None:
-    """Stops where rows have labels that the recipe's descriptions leave out."""
+def refuse_undescribed(labels: Sequence[str], where: str) -> None:
+    """Stops where rows have labels that the recipe's descriptions, or verbalisers, leave out."""
     if labels:
         raise DataError(
-            f"{len(labels)} label(s) of the training rows have no description: {', '.join(labels[:10])}",
-            where="task.descriptions",
-            expected="every label, where any is described",
-            remedy="describe them too, mend the spelling, or leave [task.descriptions] out to use the names",
+            f"{len(labels)} label(s) of the training rows have no {where[:-1]}: {', '.join(labels[:10])}",
+            where=f"task.{where}",
+            expected="every label, where any is there",
+            remedy=f"add them, mend the spelling, or leave [task.{where}] out to use the names",
         )
 
 

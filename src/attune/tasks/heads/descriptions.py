@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attune.tasks.common.levels import ahead
+
 SCALE = 20.0
 """Multiplies cosines before they become probabilities: the usual scale of sentence embeddings."""
 OPENNESS = 1.0
@@ -30,6 +32,8 @@ class DescriptionsHead(nn.Module):
 
     needs: ClassVar[frozenset[str]] = frozenset()
     over: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    options: ClassVar[frozenset[str]] = frozenset({"calibrate", "descriptions", "shots"})
+    """The options of the task that it reads."""
     trains: ClassVar[bool] = False
     unit: ClassVar[bool] = True
     summary: ClassVar[str] = (
@@ -82,6 +86,6 @@ class DescriptionsHead(nn.Module):
         self.level.zero_()
         logits = self(features)
         if each:
-            self.level.sub_(logits.mean(0) - logits.mean())
+            self.level.sub_(ahead(logits))
         if several:
             self.level.add_(OPENNESS - self(features).max(-1).values.mean())

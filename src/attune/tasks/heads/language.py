@@ -71,8 +71,14 @@ class LanguageHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits `(…, V)` of features `(…, D)`."""
-        hidden = self.norm(F.gelu(self.dense(self.dropout(features))))
-        return F.linear(hidden, self.tied[0].weight, self.bias)
+        return F.linear(self._hidden(features), self.tied[0].weight, self.bias)
+
+    def of(self, features: Tensor, tokens: Tensor) -> Tensor:
+        """Logits `(…, M)` of some tokens alone, `(M,)`."""
+        return F.linear(self._hidden(features), self.tied[0].weight[tokens], self.bias[tokens])
+
+    def _hidden(self, features: Tensor) -> Tensor:
+        return self.norm(F.gelu(self.dense(self.dropout(features))))
 
     def score(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of a batch.
