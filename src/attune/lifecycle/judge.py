@@ -232,7 +232,10 @@ def beside(
         One record a baseline.
     """
     if isinstance(judged.answers, DrawnScores):
-        yield from (drawn.majority(model, train, judged.table, judged.answers) for _ in wanted)
+        if "majority" in wanted:
+            yield drawn.majority(model, train, judged.table, judged.answers)
+        if "zero_shot" in wanted and embed:
+            yield drawn.cosine(model, train, judged.table, judged.answers, embed)
         return
     reader = pair_vectoriser if len(model.task.form.texts) > 1 else vectoriser
     if not isinstance(judged.answers, Answers):

@@ -121,13 +121,14 @@ def fixed(model: Model, rows: Encoded, seed: int) -> tuple[NDArray[np.float32], 
     Args:
         model: The assembled model.
         rows: The encoded training rows.
-        seed: Seed of the draw, where rows have more than `TOKENS_FOR_HEAD` tokens.
+        seed: Seed of the draw, where targets are drawn, or rows have more than `TOKENS_FOR_HEAD` tokens.
 
     Returns:
         `(M, W)` and `(M,)` or `(M, K)`: a line a row; where the task reads tokens, a line a token that has a target.
     """
     if not rows.aligned:
-        return model.features(rows.rows(range(len(rows)))), rows.targets
+        ids, targets = learned_from(model, rows, range(len(rows)), (seed, 0))
+        return model.features(ids), targets
     order = np.random.default_rng(seed).permutation(len(rows))
     fits = np.cumsum(rows.lengths()[order]) <= TOKENS_FOR_HEAD
     chosen = np.sort(order[fits | (np.arange(len(order)) == 0)])
