@@ -121,6 +121,7 @@ PARTS = {"latin": "Latin", "han": "Chinese", "mixed": "Chinese and Latin", "othe
 BASELINES = {
     "majority": "the majority class",
     "tfidf": "TF-IDF",
+    "bm25": "BM25",
     "zero-shot": "zero-shot by label names",
     "lookup": "each word's most frequent tag",
     "span search": "untuned span search",

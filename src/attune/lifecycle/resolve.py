@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from attune.backbones.registry import BACKBONES
 from attune.core.form import Form
 from attune.core.packing import IGNORED
 from attune.core.recipe import Recipe, Several, TrainingOptions
@@ -212,12 +213,15 @@ def refuse_unknown(recipe: Recipe, rows: Encoded, name: str) -> str:
         f"{share:.1%} of the training rows' tokens are unknown to {name} ({rows.affected} of {len(rows)} rows affected)"
     )
     if share > bound:
+        family = BACKBONES.get(recipe.backbone.family)  # pyright: ignore[reportAttributeAccessIssue]
+        own = "give it a tokenizer of these texts with [backbone.tokenizer] and method full, "
         raise DataError(
             told,
             where="backbone.max_unknown",
             expected=f"at most {bound:.1%}",
             remedy="use a backbone whose tokenizer knows this language and script (for Chinese: a Chinese "
-            f"or multilingual encoder such as bge-small-zh, chinese-roberta or multilingual-e5), or accept it with "
+            f"or multilingual encoder such as bge-small-zh, chinese-roberta or multilingual-e5), "
+            f"{own if family.exchanges else ''}or accept it with "
             f"--set backbone.max_unknown={min(1.0, np.ceil(share * 20) / 20):.2f}",
         )
     return told if rows.unknown else ""

@@ -20,6 +20,7 @@ from attune.errors import DataError
 from attune.tasks.common import pieces
 from attune.tasks.common.aids import Aids
 from attune.tasks.common.asked import Asked
+from attune.tasks.common.bm25 import Bm25
 from attune.tasks.common.contrast import contrast, key_of
 from attune.tasks.common.labelled import Labels
 from attune.tasks.common.retrieval import (
@@ -93,7 +94,7 @@ class Embedding:
     """What it has a head answer with."""
     per_row: ClassVar[bool] = False
     """Whether the loss of a row is the same in every batch."""
-    baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "zero_shot")
+    baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "bm25", "zero_shot")
     no_baseline: ClassVar[str] = "it does not fit the task"
     called: ClassVar[Mapping[str, str]] = {"majority": "often right", "zero_shot": "cosine"}
     """Baselines that are something else here."""
@@ -278,7 +279,8 @@ class Embedding:
 
         Args:
             name: `majority`: by how often a text was right in the training rows. `tfidf`: by the cosine of TF-IDF
-                vectors. `zero_shot`: by the cosine of untuned vectors.
+                vectors. `bm25`: by the words they share (`attune.tasks.common.bm25`). `zero_shot`: by the cosine of
+                untuned vectors.
             train: The training rows.
             table: The rows to answer.
             labels: Not needed.
@@ -298,6 +300,9 @@ class Embedding:
             reader = aids.vectoriser().fit(sorted(known))
             queries, others = reader.transform(asked.queries).tocsr(), reader.transform(asked.texts).T
             return found_by(asked, lambda begin, end: (queries[begin:end] @ others).toarray())
+        if name == "bm25":
+            index = Bm25(asked.texts)
+            return found_by(asked, lambda begin, end: index.scores(asked.queries[begin:end]))
         if aids.embed is None:
             raise ValueError("embeddings were not asked for")
         near, far = aids.embed(list(asked.queries)), aids.embed(asked.texts)
