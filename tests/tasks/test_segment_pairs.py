@@ -12,6 +12,7 @@ from attune.lifecycle.evaluate import evaluate_bundles
 from attune.lifecycle.train import plan, train
 from attune.model.assemble import assemble, check
 from attune.model.bundle import load
+from attune.tasks.common.drawn import Found
 from attune.tasks.common.labelled import Labels
 from attune.tasks.common.segments import Corpus, Frame, pairs_of, shares
 from attune.tasks.segment_pairs import NextSentence, SentenceOrder, best_line
@@ -172,8 +173,6 @@ def test_figures_are_of_one_draw_that_the_texts_decide(home):
 
 
 def _found(owners, gold, chosen):
-    from attune.tasks.common.drawn import Found
-
     return Found(np.asarray(owners), np.asarray(gold), np.asarray(chosen), np.zeros(len(owners)))
 
 

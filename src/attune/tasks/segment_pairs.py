@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import zlib
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -113,7 +113,7 @@ class SegmentPairs(PlainTask):
     def __init__(self, options: SegmentOptions, words: Vocabulary | None = None) -> None:
         super().__init__(options, words)
         self.frame: Frame | None = None
-        self.most: Any = None
+        self.most: Callable[[], int] = int
         self.store: Any = None
         self.corpus = Corpus(np.zeros(0, dtype=np.int64))
 
@@ -350,7 +350,7 @@ class SegmentPairs(PlainTask):
         """The answer to one pair by its probabilities `(2,)`."""
         order = np.argsort(-chances, kind="stable")
         best = tuple(Alternative(self.kinds[at], float(chances[at])) for at in order)
-        margin = best[0].confidence - best[1].confidence
+        margin = float(chances[order[0]] - chances[order[1]])
         return Prediction(best[0].label, best[0].confidence, best, notices, chances, margin=margin)
 
 
