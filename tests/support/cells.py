@@ -87,6 +87,7 @@ TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     "causal_lm": {name: {"between": name} for name in ("line", "end", "nothing")},
     "denoising": {"spans": {}, "dense": {"noise_share": 0.4, "span": 1.5}},
+    "label_embedding": {"plain": {}, "sizes": {"sizes": (8, 32), "size": 8}},
     "embedding": {"plain": {}, "sizes": {"sizes": (8, 32), "size": 8, "symmetric": True, "negatives": 1}},
     "extractive": {"mean": {}, "windows": {"sentences": 2, "overlap": 4, "blocking": False}},
     "generation": {
@@ -681,6 +682,8 @@ def made_up(variant: Variant, count: int) -> Table:
         return Texts(count, task=variant.task)
     if variant.task == "embedding":
         return Pairs(count)
+    if variant.task == "label_embedding":
+        return Table(count, longest=8)
     if variant.task == "generation":
         return Written(count, talks=variant.asked == "drawn")
     if variant.task == "together":
@@ -707,7 +710,7 @@ class Bench:
 def unnamed(variant: Variant) -> bool:
     """Whether what a task learns of its rows is no label names."""
     return variant.task in (
-        "embedding", "extractive", "generation", "ranking", "regression", "together",
+        "embedding", "extractive", "generation", "label_embedding", "ranking", "regression", "together",
     ) or plain(variant.task)  # fmt: skip
 
 
@@ -1178,8 +1181,29 @@ def all_stay(variant: Variant, root: Path, scratch: Path) -> None:
     assert batch.there[first].tolist() == [False, True]
 
 
+def kin_stay(variant: Variant, root: Path, scratch: Path) -> None:
+    """Invariant 9 of texts with a label: each has its own key and its label's, a long one is cut and told of."""
+    on = bench(variant, root, scratch, count=10)
+    model, table = on.model, on.table
+    table.texts[3] = table.texts[7] = " ".join(WORDS * 3)
+    rows = encode(model, table, scratch / "long")
+    assert (len(rows), rows.truncated, rows.longest) == (10, 2, model.backbone.max_length)
+    keys = [[key_of(text), key_of(gold), 0] for text, gold in zip(table.texts, table.golds, strict=True)]
+    assert rows.targets.tolist() == keys
+    prepare(model, rows)
+    ids, drawn = learned_from(model, rows, range(len(rows)), (0, 0))
+    label = {key: name for key, name, _ in keys}
+    for row, line in zip(ids, drawn.tolist(), strict=True):
+        assert len(pieces_of(row)) == 2 and line[2] != line[0], "a row stayed alone, or is beside itself"
+        assert line[1] in {name for key, name, _ in keys if key == line[2]} and line[2] in label
+    told = [
+        any("tokens of a text were read" in notice for notice in found.notices) for found in model.predict(texts(table))
+    ]
+    assert [index for index, cut in enumerate(told) if cut] == [3, 7], "the answers do not say which rows were cut"
+
+
 STAY: Mapping[str, Callable[[Variant, Path, Path], None]] = {
-    "embedding": pairs_stay, "extractive": sentences_stay, "generation": written_stay,
+    "embedding": pairs_stay, "extractive": sentences_stay, "generation": written_stay, "label_embedding": kin_stay,
     "question_answering": answers_stay, "tagging": spans_stay, "together": all_stay,
 }  # fmt: skip
 """Invariant 9 of a task whose answer is more than labels."""

@@ -14,7 +14,7 @@ from attune.model.assemble import assemble, check
 from attune.model.bundle import load
 from attune.tasks.common.drawn import Found
 from attune.tasks.common.labelled import Labels
-from attune.tasks.common.segments import Corpus, Frame, pairs_of, shares
+from attune.tasks.common.neighbours import Corpus, Frame, pairs_of, shares
 from attune.tasks.segment_pairs import NextSentence, SentenceOrder, best_line
 from attune.training.encoded import encode, learned_from, prepare
 from support.bundles import recipe

@@ -88,7 +88,7 @@ def told(task: Any, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Any
     Returns:
         Rows.
     """
-    return task.with_gold(rows, columns["gold"]) if hasattr(task, "with_gold") else rows
+    return task.with_gold(rows, columns["gold" if task.form.gold else "label"]) if hasattr(task, "with_gold") else rows
 
 
 def standing(task: Any, columns: Mapping[str, Any]) -> list[dict[str, Any]]:

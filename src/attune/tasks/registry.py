@@ -11,6 +11,7 @@ TASKS = Registry(
         "embedding": "attune.tasks.embedding:Embedding",
         "extractive": "attune.tasks.extractive:Extractive",
         "generation": "attune.tasks.generation:Generation",
+        "label_embedding": "attune.tasks.label_embedding:LabelEmbedding",
         "masked_lm": "attune.tasks.masked_lm:MaskedLM",
         "next_sentence": "attune.tasks.segment_pairs:NextSentence",
         "pair": "attune.tasks.pair:Pair",

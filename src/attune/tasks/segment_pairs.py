@@ -28,7 +28,7 @@ from attune.tasks.common.aids import Embed
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.drawn import TRIAL_SEED, DrawnScores, Found, PlainTask, Rows, Trial
 from attune.tasks.common.labelled import Labels
-from attune.tasks.common.segments import BESIDE, Corpus, Frame, Pair, pairs_of
+from attune.tasks.common.neighbours import BESIDE, Corpus, Frame, Pair, pairs_of
 from attune.tasks.common.sentences import Units, sentences
 from attune.tasks.common.vocabulary import Vocabulary
 from attune.tasks.heads.registry import HEADS

@@ -261,7 +261,7 @@ def learned_from(
         Token ids, ragged, and targets as `Encoded.targets_of` has them.
     """
     ids = rows.rows(indices)
-    if model.task.form.labelled:
+    if not hasattr(model.task, "draw"):
         return ids, rows.targets_of(indices)
     drawn, targets = model.task.draw(ids, indices, moment)
     return drawn, targets if isinstance(targets, Tensor) else padded(targets)
