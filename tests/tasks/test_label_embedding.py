@@ -101,7 +101,7 @@ def test_texts_of_a_label_find_each_other_after_training(workshop, tmp_path):
     assert set(named) == {"tfidf", "bm25", "cosine"}
     assert evaluation["metrics"]["found_1"]["value"] > max(0.9, named["cosine"])
     assert "Found at 1" in (bundle.path / "report.html").read_text()
-    vectors = load(bundle.path, root=workshop.root).vectors(["where is my parcel", "i want a refund"])
+    vectors = load(bundle.path, root=workshop.root).embed(["where is my parcel", "i want a refund"])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     (found,) = bundle.predict(["where is my parcel"])
     np.testing.assert_allclose(found.answer, vectors[0], atol=1e-5)
