@@ -64,8 +64,9 @@ def test_a_family_that_lacks_what_a_head_needs_is_refused_with_the_families_that
     heads = ("crf", "descriptions", "linear", "vector")
     labelled = [task for task in AXES["task"].names() if not cells.plain(task)]
     speechless = {("generation", head, method) for head in heads for method in methods}
-    vectors = {("embedding", head, method) for head in heads if head != "vector" for method in methods}
-    vectors |= {(task, "vector", method) for task in labelled if task != "embedding" for method in methods}
+    own = ("embedding", "label_embedding")
+    vectors = {(task, head, method) for task in own for head in heads if head != "vector" for method in methods}
+    vectors |= {(task, "vector", method) for task in labelled if task not in own for method in methods}
     assert refused == untrained | undescribed | pooled | of_tokens | speechless | vectors
     able = {found.task for found in cells.supported() if found.family != "text"}
     assert able == {"extractive", "relation", "tagging"}, "they read tokens alone"

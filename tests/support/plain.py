@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from attune.core.packing import IGNORED, ids_of, pieces_of
+from attune.core.records import Input
 from attune.model.assemble import Model
 from attune.training.encoded import Encoded
 
 
 def texts_stay(task: str, model: Model, texts: Sequence[str], rows: Encoded) -> None:
     """No token is lost, however long its text, and each is asked for in its own row."""
-    assert rows.truncated == 0 and rows.longest == model.backbone.max_length
+    assert rows.truncated == (2 if model.task.paired else 0) and rows.longest == model.backbone.max_length
     OF[task](model, texts, rows)
 
 
@@ -90,7 +92,32 @@ def trial(model: Model, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarr
     return [(ids[owners == number], targets[owners == number], row) for number, row in enumerate(own)]
 
 
+def segments_stay(model: Model, texts: Sequence[str], rows: Encoded) -> None:
+    """Every two neighbouring lines are one pair; a long one is cut as the tokenizer does, and told of."""
+    lines = [text.splitlines() for text in texts]
+    expected = [pair for row in lines for pair in pairwise(row)]
+    frame = model.task.framed(model.backbone)
+    assert len(rows) == len(expected)
+    for number, (first, second) in enumerate(expected):
+        own = [ids_of(piece) for piece in pieces_of(rows.row(number))]
+        made = frame.around(own[0], own[1], model.backbone.max_length)
+        assert made.tolist() == model.backbone.encode([Input(first, pair=second)]).ids[0].tolist()
+    told = [any("tokens were read" in one for one in found.notices) for found in model.predict(asked(model, texts))]
+    assert [index for index, cut in enumerate(told) if cut] == [3, 7], "the answers do not say which rows were cut"
+    trial_of = model.task.asked([{"text": text} for text in texts])
+    assert trial_of.owners == [number for number, row in enumerate(lines) for _ in row[1:]]
+    for (first, second), target, pair in zip(trial_of.texts, trial_of.targets, expected, strict=True):
+        assert ((first, second) == pair) == (target == 0)
+        assert target == 0 or first == pair[0] or (second, first) == pair
+
+
+def asked(model: Model, texts: Sequence[str]) -> list[dict[str, str]]:
+    """Rows as questions."""
+    return model.task.questions([{"text": text} for text in texts])
+
+
 OF: Mapping[str, Callable[[Model, Sequence[str], Encoded], None]] = {
-    "causal_lm": next_stay, "denoising": written_stay, "masked_lm": hidden_stay, "replaced_token": replaced_stay,
+    "causal_lm": next_stay, "denoising": written_stay, "masked_lm": hidden_stay, "next_sentence": segments_stay,
+    "replaced_token": replaced_stay, "sentence_order": segments_stay,
 }  # fmt: skip
 """What is tried, by task."""

@@ -51,7 +51,7 @@ def rankings(workshop):
             wanted = recipe(
                 data={"train": "rankings.jsonl"}, task={"name": "ranking", "encoder": encoder, "candidates": 8},
                 method={"name": "full"}, training={"epochs": 3, "learning_rate": 2e-3, "head_learning_rate": 1e-2},
-                evaluation={"resamples": 100, "baselines": ["majority", "tfidf", "zero_shot"]},
+                evaluation={"resamples": 100, "baselines": ["majority", "tfidf", "bm25", "zero_shot"]},
             )  # fmt: skip
             made[encoder] = train(wanted, workshop.root, workshop.root / f"ranking-{encoder}")
         return made[encoder]
@@ -79,8 +79,9 @@ def test_rankings_stand_beside_counts_words_and_untuned_cosines(rankings):
     evaluation = json.loads((rankings("bi").path / "evaluation.json").read_text(encoding="utf-8"))
     assert evaluation["headline"] == ["mrr", "accuracy"]
     named = {found["name"]: found["metrics"] for found in evaluation["baselines"]}
-    assert set(named) == {"often right", "tfidf", "cosine"}
-    assert named["tfidf"]["accuracy"]["value"] == 1.0, "only the right ones share words with the query"
+    assert set(named) == {"often right", "tfidf", "bm25", "cosine"}
+    for lexical in ("tfidf", "bm25"):
+        assert named[lexical]["accuracy"]["value"] == 1.0, "only the right ones share words with the query"
     assert evaluation["metrics"]["mrr"]["value"] > 0.5
     card = (rankings("bi").path / "card.md").read_text(encoding="utf-8")
     assert "Answers with the best of a row's candidates" in card

@@ -140,7 +140,9 @@ def test_the_service_answers_with_numbers(numbers):
     assert reply.json()["predictions"] == [found.as_dict() for found in numbers("cosine").predict(ROWS)]
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize(
+    "encoder", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("single", "cross"))) for name in ENCODERS]
+)
 def test_mean_pooling_is_exported_as_a_script_that_prints_numbers(numbers, tmp_path, encoder):
     bundle = numbers(encoder)
     to_transformers(bundle, tmp_path / "out")

@@ -2,8 +2,6 @@
 
 import itertools
 import json
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -23,7 +21,7 @@ from attune.tasks.common.spans import read_spans
 from attune.tasks.common.tags import Scheme, decode, marginals, viterbi
 from attune.tasks.common.units import units_of, written
 from attune.tasks.heads.crf import CrfHead
-from support.bundles import FILLER, recipe, write_rows
+from support.bundles import FILLER, command, recipe, write_rows
 
 CITY = ["parcel", "card", "account subscription"]
 
@@ -84,15 +82,13 @@ def test_spans_are_learned_kept_and_told_in_the_callers_text(head, tagged, works
 
 def test_spans_leave_through_the_command_line(tagged, workshop, tmp_path):
     path = tagged().path
-    command = [sys.executable, "-m", "attune.apps.cli.main", "predict", str(path), "--data-root", str(workshop.root)]
-    told = subprocess.run([*command, "late i want parcel now"], capture_output=True, text=True, check=True).stdout
-    assert "city: 'parcel' at 12–18" in told
+    asked = "predict", path, "--data-root", workshop.root
+    told = command(*asked, "late i want parcel now")
+    assert told.code == 0 and "city: 'parcel' at 12–18" in told.out
     for suffix in ("jsonl", "csv", "parquet"):
         write_rows(tmp_path / "asked.jsonl", made_up(12, seed=5))
         out = tmp_path / f"out.{suffix}"
-        subprocess.run(
-            [*command, "--file", str(tmp_path / "asked.jsonl"), "--out", str(out)], check=True, capture_output=True
-        )
+        assert command(*asked, "--file", tmp_path / "asked.jsonl", "--out", out).code == 0
         assert out.stat().st_size > 100
 
 

@@ -33,6 +33,11 @@ def with_marks(ids: Tokens, marks: Sequence[int] | NDArray[np.integer]) -> Token
     return ids | (np.asarray(marks, dtype=np.int64) << MARK)
 
 
+def unmarked(row: Tokens) -> Tokens:
+    """Tokens without their marks."""
+    return row & ~np.int64(MARK_MASK << MARK)
+
+
 def as_pieces(pieces: Sequence[Tokens]) -> Tokens:
     """Pieces as one row, `(T1,)`, `(T2,)`, … to `(T1 + T2 + …,)`."""
     return np.concatenate([piece | (np.int64(number) << PIECE) for number, piece in enumerate(pieces)])

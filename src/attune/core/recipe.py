@@ -147,7 +147,9 @@ class EvaluationOptions(Options):
     """Level of every interval."""
     resamples: int = Field(1000, ge=100, le=100_000)
     """Bootstrap resamples."""
-    baselines: tuple[Literal["majority", "tfidf", "zero_shot"], ...] = ("majority", "tfidf", "zero_shot")
+    baselines: tuple[Literal["majority", "tfidf", "bm25", "zero_shot"], ...] = (
+        "majority", "tfidf", "bm25", "zero_shot",
+    )  # fmt: skip
     """What the result is shown beside."""
     seed: int = 0
     """Seed of the bootstrap."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -58,7 +60,7 @@ class Registry:
         )
 
     def _foreign(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=self._group)}
+        return installed(self._group, tuple(sys.path))
 
     def _loaded(self, point: EntryPoint) -> Any:
         try:
@@ -70,3 +72,18 @@ class Registry:
                 expected=f"{point.value}, as that package's entry point says",
                 remedy=f"reinstall {owner}, or uninstall it",
             ) from error
+
+
+@cache
+def installed(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """The entry points of a group, by name; looked for once a path, for that opens a file of every installed package.
+
+    Args:
+        group: The entry-point group.
+        path: Where Python looks for packages; what is found depends on it alone.
+
+    Returns:
+        Entry points by name.
+    """
+    del path
+    return {point.name: point for point in entry_points(group=group)}

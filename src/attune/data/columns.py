@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attune.data.batches import FILE, LINE, values
+from attune.data.shapes import Shape, shape_of
 from attune.data.sources import scan, shown
 from attune.errors import DataError, Problem, nearest
 
@@ -166,6 +167,23 @@ def guess(location: str, root: Path) -> Guess:
     return Guess(text.name, second.name if second else "", label.name, **found, multi_label=several, reasons=reasons,
                  rows_seen=rows, labels=len(names), separator=separator, columns=names_of,
                  texts=tuple(texts))  # fmt: skip
+
+
+def shape(location: str, root: Path) -> Shape | None:
+    """Looks whether the first rows of a source have more that is right for them than labels.
+
+    Args:
+        location: File or folder; relative to `root`.
+        root: The data root.
+
+    Returns:
+        What the columns speak of; none where rows are texts with labels, or nothing known.
+
+    Raises:
+        DataError: If the source cannot be read.
+    """
+    columns, _ = _sample(location, root)
+    return shape_of({column.name: column.cells for column in columns}, SAMPLE_TEXTS)
 
 
 def _sample(location: str, root: Path) -> tuple[list[_Column], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
 from attune.core.packing import IGNORED
-from attune.core.texts import rows_of
 from attune.data.table import Table
 from attune.model.assemble import TOKENS_A_BATCH, Model, length_batches
+from attune.model.rows import standing
+from attune.tasks.common.aids import Embed
 from attune.tasks.common.drawn import DrawnScores, Found, Trial
 from attune.training.encoded import padded
 
@@ -47,8 +49,9 @@ def scores(model: Model, table: Table, name: str) -> DrawnScores:
 
 
 def chunks(model: Model, table: Table) -> Iterator[list[dict[str, Any]]]:
-    """The rows of a table, as many at a time as are packed together."""
-    return (rows_of(batch, model.task.form.fields) for batch in table.batches(CHUNK))
+    """The rows of a table, as many at a time as are packed together; all of them where they are parts of documents."""
+    parts = (standing(model.task, batch) for batch in table.batches(CHUNK))
+    return iter([list(chain.from_iterable(parts))]) if hasattr(model.task, "beside") else parts
 
 
 def flat(parts: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
@@ -65,14 +68,16 @@ def together(parts: Sequence[Found]) -> Found:
 
 @torch.inference_mode()
 def judged(model: Model, trial: Trial) -> list[NDArray[np.float32]]:
-    """Loss and answer `(T, 2)` of every token of every block, whatever the batches."""
+    """Loss and answer `(T, 2)` of every target of every block, whatever the batches."""
     model.eval()
     head: Any = model.head
     verdict = head.judged if hasattr(head, "judged") else likeliest
     at_once = max(1, LOGITS // model.outputs_count) if verdict is likeliest else TOKENS_A_BATCH
     found: dict[int, NDArray[np.float32]] = {}
     for batch in length_batches([len(block) for block in trial.ids], at_once):
-        features = model.read(model.collate([trial.ids[i] for i in batch]))
+        inputs = model.collate([trial.ids[i] for i in batch])
+        # of a row with one target the head's answer is that of its only place
+        features = model(inputs).unsqueeze(1) if model.task.features == "pooled" else model.read(inputs)
         values = verdict(features, padded([trial.targets[i] for i in batch]).to(model.device)).cpu().numpy()
         found |= {i: line[: len(trial.targets[i])] for i, line in zip(batch, values, strict=True)}
     return [found[i] for i in range(len(trial.ids))]
@@ -113,3 +118,23 @@ def majority(model: Model, train: Table, table: Table, scored: DrawnScores) -> D
     chosen, loss = model.task.frequent(gold, counts)
     everything = [row for rows in chunks(model, table) for row in rows]
     return model.task.scores("majority", everything, Found(owners, gold, chosen, loss))
+
+
+def cosine(model: Model, train: Table, table: Table, scored: DrawnScores, embed: Embed) -> DrawnScores:
+    """The baseline that goes by the cosine of untuned vectors; it has no probabilities, and so no loss.
+
+    Args:
+        model: For a task with `near`.
+        train: The training rows.
+        table: The rows that were answered.
+        scored: A model's answers, for their number.
+        embed: Texts to vectors.
+
+    Returns:
+        The baseline's answers to the same.
+    """
+    (known,), (rows,) = chunks(model, train), chunks(model, table)
+    chosen, asked = model.task.near(embed, known, rows)
+    gold, owners = np.asarray(asked.targets), np.asarray(asked.owners)
+    assert sum(map(len, scored.gold)) == len(gold)
+    return model.task.scores("cosine", rows, Found(owners, gold, chosen, np.full(len(gold), np.nan)))

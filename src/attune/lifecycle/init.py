@@ -13,11 +13,15 @@ from typing import Any
 from attune.backbones.checkpoints import embedded
 from attune.backbones.text import TextOptions
 from attune.core.recipe import Recipe, override, parse, read
-from attune.data.columns import Guess, guess
+from attune.data.columns import Guess, guess, shape
+from attune.data.shapes import Shape
 from attune.data.sources import format_of
 from attune.model.assemble import AXES
 
 TEST_NAMES = ("test", "eval", "heldout")
+BEGIN = "# A recipe for attune. `attune train` runs it as it is; `attune show schema` lists every key."
+WRITER = "google-t5/t5-small"
+"""A network that writes, small; none is embedded."""
 VALIDATION_NAMES = ("validation", "valid", "val", "dev")
 
 
@@ -47,6 +51,9 @@ def recipe_for(what: Path, data_root: Path | None, overrides: Sequence[str]) -> 
     if plain_texts(root / name):
         texts = {"data": {"train": name}, "task": {"name": "masked_lm"}}
         return parse(override(texts, overrides), AXES, where=str(what)), root
+    if known := shape(name, root):
+        told = {"data": {"train": name, **known.columns}, "task": {"name": known.task}, **named_backbone(known)}
+        return parse(override(told, overrides), AXES, where=str(what)), root
     found = guess(name, root)
     document = {"data": columns(name, found), "task": {"name": task(found), "multi_label": found.multi_label}}
     return parse(override(document, overrides), AXES, where=str(what)), root
@@ -90,26 +97,21 @@ def draft(location: str, root: Path, extra: Mapping[str, Any] | None = None) -> 
     path = Path(os.path.normpath(root / location))
     if plain_texts(path):
         return draft_texts(location, siblings(path), extra or {})
-    found = guess(path.as_posix(), Path())
     beside = siblings(path)
+    if known := shape(path.as_posix(), Path()):
+        return draft_shape(location, known, beside, extra or {})
+    found = guess(path.as_posix(), Path())
     reasons = list(found.reasons)
-    lines = [
-        "# A recipe for attune. `attune train` runs it as it is; `attune show schema` lists every key.",
-        "",
-        "[data]",
-    ]
-    for key, value in columns(location, found).items():
-        lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    lines = [BEGIN, "", "[data]", *keys_of(columns(location, found))]
     for key, other in beside.items():
         lines.append(f"{key} = {json.dumps((Path(location).parent / other.name).as_posix())}")
         reasons.append(f"{other.name} lies beside it: it is the {key} file, and no rows are cut for {key}.")
     lines += split_lines(found, beside, reasons)
-    for key, value in (extra or {}).items():
-        lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    lines += keys_of(extra or {})
     lines += ["", "[task]", f'name = "{task(found)}"']
     if found.multi_label:
         lines.append("multi_label = true  # a row may have several labels")
-    lines += ["", "[backbone]", *backbone_lines(found, reasons)]
+    lines += ["", "[backbone]", *backbone_lines(found.texts, reasons)]
     lines += ["", "[method]", *method_lines(found, reasons)]
     lines += ["", "[training]", "seed = 0", ""]
     text = "\n".join(lines)
@@ -134,10 +136,10 @@ def draft_texts(location: str, beside: Mapping[str, Path], extra: Mapping[str, A
     """
     keys = {"train": location, **{key: (Path(location).parent / path.name).as_posix() for key, path in beside.items()}}
     lines = [
-        "# A recipe for attune. `attune train` runs it as it is; `attune show schema` lists every key.",
+        BEGIN,
         "",
         "[data]",
-        *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in {**keys, **extra}.items()),
+        *keys_of({**keys, **extra}),
         'acknowledge = ["leakage"]  # lines that recur in every document, such as headings',
         "", "[task]", 'name = "masked_lm"  # or replaced_token',
         "", "[backbone]", 'name = "all-MiniLM-L6-v2"  # embedded, English; any Hugging Face encoder by name or folder',
@@ -145,6 +147,51 @@ def draft_texts(location: str, beside: Mapping[str, Path], extra: Mapping[str, A
     ]  # fmt: skip
     reasons = ["A line is a text, and there are no labels: hidden tokens are learned, for a backbone to tune further."]
     return Drafted("\n".join(lines), reasons)
+
+
+def draft_shape(location: str, known: Shape, beside: Mapping[str, Path], extra: Mapping[str, Any]) -> Drafted:
+    """A recipe for rows for which more is right than labels.
+
+    Args:
+        location: File or folder, relative to the root.
+        known: What its columns speak of.
+        beside: Files for test and validation.
+        extra: Further keys of [data].
+
+    Returns:
+        The recipe's text and the reasons for its choices.
+    """
+    reasons = [known.reason]
+    files = {key: (Path(location).parent / path.name).as_posix() for key, path in beside.items()}
+    reasons += [
+        f"{Path(name).name} lies beside it: it is the {key} file, and no rows are cut for {key}."
+        for key, name in files.items()
+    ]
+    shares: dict[str, Any] = {}
+    if "test" not in beside:
+        reasons.append("A fifth of the rows is kept for test and a tenth of the rest for validation.")
+        shares = {"test_share": 0.2, "validation_share": 0.1}
+    if known.task == "generation":
+        backbone = ['family = "seq2seq"  # or causal', f'name = "{WRITER}"  # or another, by name or folder']
+        reasons.append(f"No network that writes is embedded: {WRITER} is fetched by its name, or name another.")
+    else:
+        backbone = backbone_lines(known.texts, reasons)
+    lines = [
+        BEGIN, "", "[data]", *keys_of({"train": location, **known.columns, **files, **shares, **extra}),
+        "", "[task]", f'name = "{known.task}"', "", "[backbone]", *backbone,
+        "", "[method]", 'name = "full"  # or frozen, lora: `attune show methods`', "", "[training]", "seed = 0", "",
+    ]  # fmt: skip
+    return Drafted("\n".join(lines), reasons)
+
+
+def keys_of(values: Mapping[str, Any]) -> list[str]:
+    """Keys of a table of a recipe, a line each."""
+    return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+
+
+def named_backbone(known: Shape) -> dict[str, Any]:
+    """The table [backbone] where a task needs another than the embedded one."""
+    return {"backbone": {"family": "seq2seq", "name": WRITER}} if known.task == "generation" else {}
 
 
 def siblings(path: Path) -> dict[str, Path]:
@@ -171,10 +218,10 @@ def split_lines(found: Guess, beside: dict[str, Path], reasons: list[str]) -> li
     return []
 
 
-def backbone_lines(found: Guess, reasons: list[str]) -> list[str]:
+def backbone_lines(texts: Sequence[str], reasons: list[str]) -> list[str]:
     """The embedded backbone; where it cannot read the texts, this is said, and it runs all the same."""
     lines = ['name = "all-MiniLM-L6-v2"  # embedded, English; any Hugging Face encoder by name or folder']
-    share = unknown_share(found.texts)
+    share = unknown_share(texts)
     if share > TextOptions.model_fields["max_unknown"].default:
         allowed = min(1.0, math.ceil(10 * share + 1) / 10)
         reasons.append(

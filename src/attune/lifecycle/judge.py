@@ -36,6 +36,8 @@ CHUNK = 1024
 LOSS_ROWS = 256
 MOST_SURPRISED = 700.0
 """Nats of which a float64 can still say how many words they are."""
+OF_RETRIEVAL = frozenset({"bm25"})
+"""Baselines that rank texts, and are nothing else."""
 LOWEST, HIGHEST = 0.25, 20.0
 """Bounds of the temperature: on rows that are told apart perfectly the best one is zero, and rounding would decide."""
 
@@ -187,12 +189,11 @@ def baselines_for(wanted: Sequence[str], task: Any) -> tuple[list[str], list[str
         task: The task.
 
     Returns:
-        Names, and a notice for what is left out.
+        Names, and a notice for what is left out; nothing is said of what ranks texts, where there is nothing to rank.
     """
-    left = [name for name in wanted if name not in task.baselines]
-    if not left:
-        return list(wanted), []
-    return [name for name in wanted if name in task.baselines], [f"{', '.join(left)} left out: {task.no_baseline}"]
+    left = [name for name in wanted if name not in task.baselines and name not in OF_RETRIEVAL]
+    told = [f"{', '.join(left)} left out: {task.no_baseline}"] if left else []
+    return [name for name in wanted if name in task.baselines], told
 
 
 def shown_beside(
@@ -232,7 +233,10 @@ def beside(
         One record a baseline.
     """
     if isinstance(judged.answers, DrawnScores):
-        yield from (drawn.majority(model, train, judged.table, judged.answers) for _ in wanted)
+        if "majority" in wanted:
+            yield drawn.majority(model, train, judged.table, judged.answers)
+        if "zero_shot" in wanted and embed:
+            yield drawn.cosine(model, train, judged.table, judged.answers, embed)
         return
     reader = pair_vectoriser if len(model.task.form.texts) > 1 else vectoriser
     if not isinstance(judged.answers, Answers):

@@ -122,11 +122,17 @@ def refuse_alone(options: TrainingOptions, task: Any, table: Table) -> None:
         table: The training rows.
 
     Raises:
-        RecipeError: One row a step, and a row without hard negatives.
+        RecipeError: One row a step, and a row without hard negatives, or a task that has none.
     """
     alone = options.batch_size * options.accumulation == 1
-    if not alone or getattr(task, "per_row", True) or task.options.negatives:
+    if not alone or getattr(task, "per_row", True) or getattr(task.options, "negatives", 0):
         return
+    if not hasattr(task.options, "negatives"):
+        raise RecipeError(
+            "one row a step, beside one of its own label: there is nothing to contrast", where="training.batch_size",
+            expected="several rows a step, for each is told apart from those of other labels",
+            remedy="raise training.batch_size or training.accumulation",
+        )  # fmt: skip
     if without := sum(not gold[NEGATIVES] for gold in table.golds()):
         raise RecipeError(
             f"one row a step, and {without} of {len(table)} rows have no hard negative: there is nothing to contrast",

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from attune.backbones.registry import BACKBONES
 from attune.core.form import Form
 from attune.core.packing import IGNORED
 from attune.core.recipe import Recipe, Several, TrainingOptions
@@ -129,13 +130,14 @@ def fixed(model: Model, rows: Encoded, seed: int) -> tuple[NDArray[np.float32], 
     Args:
         model: The assembled model.
         rows: The encoded training rows.
-        seed: Seed of the draw, where rows have more than `TOKENS_FOR_HEAD` tokens.
+        seed: Seed of the draw, where targets are drawn, or rows have more than `TOKENS_FOR_HEAD` tokens.
 
     Returns:
         `(M, W)` and `(M,)` or `(M, K)`: a line a row; where the task reads tokens, a line a token that has a target.
     """
     if not rows.aligned:
-        return model.features(rows.rows(range(len(rows)))), rows.targets
+        ids, targets = learned_from(model, rows, range(len(rows)), (seed, 0))
+        return model.features(ids), targets
     order = np.random.default_rng(seed).permutation(len(rows))
     fits = np.cumsum(rows.lengths()[order]) <= TOKENS_FOR_HEAD
     chosen = np.sort(order[fits | (np.arange(len(order)) == 0)])
@@ -219,12 +221,15 @@ def refuse_unknown(recipe: Recipe, rows: Encoded, name: str) -> str:
         f"{share:.1%} of the training rows' tokens are unknown to {name} ({rows.affected} of {len(rows)} rows affected)"
     )
     if share > bound:
+        family = BACKBONES.get(recipe.backbone.family)  # pyright: ignore[reportAttributeAccessIssue]
+        own = "give it a tokenizer of these texts with [backbone.tokenizer] and method full, "
         raise DataError(
             told,
             where="backbone.max_unknown",
             expected=f"at most {bound:.1%}",
             remedy="use a backbone whose tokenizer knows this language and script (for Chinese: a Chinese "
-            f"or multilingual encoder such as bge-small-zh, chinese-roberta or multilingual-e5), or accept it with "
+            f"or multilingual encoder such as bge-small-zh, chinese-roberta or multilingual-e5), "
+            f"{own if family.exchanges else ''}or accept it with "
             f"--set backbone.max_unknown={min(1.0, np.ceil(share * 20) / 20):.2f}",
         )
     return told if rows.unknown else ""

@@ -284,7 +284,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         raise UnsupportedError(
             "its tokenizer puts nothing between two texts", where=f"[backbone] {options.name}",
             expected="a tokenizer whose post-processor has a template for pairs",
-            remedy="set task.encoder = \"bi\", or use another backbone",
+            remedy='set task.encoder = "bi" where the task has it, or use another backbone',
         )  # fmt: skip
     family: Any = BACKBONES.get(cell.family)
     needs = needed(recipe)

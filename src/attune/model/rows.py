@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attune.core.form import Form
-from attune.core.texts import FIRST
+from attune.core.texts import FIRST, rows_of
 from attune.errors import DataError, Problem
 
 
@@ -88,7 +88,21 @@ def told(task: Any, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Any
     Returns:
         Rows.
     """
-    return task.with_gold(rows, columns["gold"]) if hasattr(task, "with_gold") else rows
+    return task.with_gold(rows, columns["gold" if task.form.gold else "label"]) if hasattr(task, "with_gold") else rows
+
+
+def standing(task: Any, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of texts to learn from or to be judged by; with where they stand, for a task that says so in `beside`.
+
+    Args:
+        task: The task.
+        columns: The rows' columns.
+
+    Returns:
+        Rows.
+    """
+    more = [name for name in getattr(task, "beside", ()) if name in columns]
+    return rows_of(columns, (*task.form.fields, *more))
 
 
 def refuse(faults: Sequence[tuple[str, str] | None], fields: Sequence[str]) -> None:

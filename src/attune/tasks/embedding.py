@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from attune.core.encoding import Encoding
 from attune.core.form import Form, Gold
@@ -20,6 +20,7 @@ from attune.errors import DataError
 from attune.tasks.common import pieces
 from attune.tasks.common.aids import Aids
 from attune.tasks.common.asked import Asked
+from attune.tasks.common.bm25 import Bm25
 from attune.tasks.common.contrast import contrast, key_of
 from attune.tasks.common.labelled import Labels
 from attune.tasks.common.retrieval import (
@@ -33,10 +34,7 @@ from attune.tasks.common.retrieval import (
     shortened,
 )
 from attune.tasks.common.scored import figures, metric_of
-from attune.tasks.heads.registry import HEADS
-
-DIGITS = 6
-"""Digits of a vector's numbers that an answer has."""
+from attune.tasks.common.vectors import DIGITS, VectorTask
 
 
 class EmbeddingOptions(Options):
@@ -74,11 +72,10 @@ class EmbeddingOptions(Options):
         return self
 
 
-class Embedding:
+class Embedding(VectorTask):
     """A vector a text, near to those of the texts that belong to it.
 
-    A row is a text and its positive, perhaps with hard negatives. All texts of a batch are compared with each other, so
-    that the loss couples its rows, and a batch accumulated from several is one batch.
+    A row is a text and its positive, perhaps with hard negatives.
 
     Args:
         options: Validated options.
@@ -86,28 +83,10 @@ class Embedding:
 
     Options: ClassVar[type[EmbeddingOptions]] = EmbeddingOptions
     summary: ClassVar[str] = "a vector a text, near to those of the texts that belong to it: search, paraphrase"
-    fields: ClassVar[tuple[str, ...]] = (FIRST,)
-    features: ClassVar[str] = "pooled"
-    needs: ClassVar[frozenset[str]] = frozenset()
-    asks: ClassVar[str] = "vector"
-    """What it has a head answer with."""
-    per_row: ClassVar[bool] = False
-    """Whether the loss of a row is the same in every batch."""
-    baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "zero_shot")
+    baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "bm25", "zero_shot")
     no_baseline: ClassVar[str] = "it does not fit the task"
     called: ClassVar[Mapping[str, str]] = {"majority": "often right", "zero_shot": "cosine"}
     """Baselines that are something else here."""
-    cuts: ClassVar[bool] = True
-    cut: ClassVar[str] = "only the first {limit} tokens of a text were read"
-    multi_label: ClassVar[bool] = False
-    tempered: ClassVar[bool] = False
-    paired: ClassVar[bool] = False
-    """Whether two texts share a sequence."""
-    untrained: ClassVar[str] = "Nothing was trained: vectors are the backbone's own."
-    """What the card says where the method trains nothing."""
-
-    def __init__(self, options: EmbeddingOptions) -> None:
-        self.options = options
 
     @property
     def form(self) -> Form:
@@ -115,35 +94,6 @@ class Embedding:
         most = self.options.most_negatives
         expected = "the text that belongs to the row's text, or an object with it as positive and with negatives,"
         return Form(gold=Gold(lambda cell, row: pair_of(cell, row, most), lambda _: [], expected))
-
-    @property
-    def limits(self) -> str:
-        """What a user of the answers should know."""
-        return (
-            "A vector says nothing by itself: compare it with vectors of the same bundle only. The nearest text is "
-            "found however far it is."
-        )
-
-    def why_not(self, width: int) -> str:
-        """Why these options cannot work on a backbone of that many features; empty where they can."""
-        most = max(self.options.sizes, default=0)
-        if most <= width:
-            return ""
-        return f"task.sizes asks for {most} features, and the backbone has {width}; use at most {width}"
-
-    def answers_with(self, labels: Labels) -> str:
-        """What an answer is, for the card."""
-        del labels
-        size = self.size(0)
-        told = f" of {size} numbers" if size else ""
-        also = f"; its first {', '.join(map(str, sorted(self.options.sizes)))} are vectors too" * bool(
-            self.options.sizes
-        )
-        return f"Answers with a vector{told} of length one{also}"
-
-    def size(self, width: int) -> int:
-        """Features of the vectors that are answered, of a backbone that gives so many."""
-        return self.options.size or max(self.options.sizes, default=width)
 
     def inputs(self, row: Mapping[str, Any]) -> list[Input]:
         """What the backbone should read of a row: its text; where it is told what belongs to it, that too."""
@@ -158,26 +108,10 @@ class Embedding:
         """Rows as token ids, ragged, each text a piece."""
         return pieces.encoded(backbone, [self.inputs(row) for row in rows])
 
-    def pieces(self) -> int:
-        """How many sequences are read of a row, at least."""
-        return 1
-
     @property
     def places(self) -> int:
         """Texts that a row may have: itself, its positive, and hard negatives given and mined."""
         return 2 + self.options.most_negatives + self.options.negatives
-
-    def join(self, pooled: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The vectors of each row's texts.
-
-        Args:
-            pooled: `(P, D)`, the vectors of all texts of all rows.
-            inputs: The collated batch, whose marks say where a row begins.
-
-        Returns:
-            `(B, places, D)`, zeros where a row has fewer texts.
-        """
-        return pieces.stacked(pieces.parted(pooled, inputs), self.places)
 
     def labels(self, golds: Iterable[Mapping[str, Any]]) -> Labels:
         """How many rows there are to learn from; no names.
@@ -217,16 +151,6 @@ class Embedding:
             texts = [row[FIRST], gold[POSITIVE], *gold[NEGATIVES]]
             line[: len(texts)] = torch.tensor([key_of(text) for text in texts])
         return encoding, keys
-
-    def head(self, width: int, labels: Labels, dropout: float) -> nn.Module:
-        """A head that scales vectors to length one."""
-        del width, labels, dropout
-        return HEADS.get(self.options.head)()
-
-    def outputs_of(self, labels: Labels) -> int:
-        """How many vectors the head gives of a row."""
-        del labels
-        return self.places
 
     def loss(self, outputs: Tensor, targets: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
         """The contrastive loss of a batch (`attune.tasks.common.contrast`).
@@ -278,7 +202,8 @@ class Embedding:
 
         Args:
             name: `majority`: by how often a text was right in the training rows. `tfidf`: by the cosine of TF-IDF
-                vectors. `zero_shot`: by the cosine of untuned vectors.
+                vectors. `bm25`: by the words they share (`attune.tasks.common.bm25`). `zero_shot`: by the cosine of
+                untuned vectors.
             train: The training rows.
             table: The rows to answer.
             labels: Not needed.
@@ -298,6 +223,9 @@ class Embedding:
             reader = aids.vectoriser().fit(sorted(known))
             queries, others = reader.transform(asked.queries).tocsr(), reader.transform(asked.texts).T
             return found_by(asked, lambda begin, end: (queries[begin:end] @ others).toarray())
+        if name == "bm25":
+            index = Bm25(asked.texts)
+            return found_by(asked, lambda begin, end: index.scores(asked.queries[begin:end]))
         if aids.embed is None:
             raise ValueError("embeddings were not asked for")
         near, far = aids.embed(list(asked.queries)), aids.embed(asked.texts)

@@ -20,6 +20,7 @@ from attune.core.texts import FIRST
 from attune.errors import DataError, RecipeError
 from attune.tasks.common.aids import Aids
 from attune.tasks.common.asked import Asked
+from attune.tasks.common.bm25 import Bm25
 from attune.tasks.common.candidates import SHOWN, RankingScores, candidates_of, ranked, right_of
 from attune.tasks.common.labelled import Labels
 from attune.tasks.common.pieces import encoded, parted, stacked
@@ -61,7 +62,7 @@ class Ranking:
     fields: ClassVar[tuple[str, ...]] = (FIRST,)
     features: ClassVar[str] = "pooled"
     needs: ClassVar[frozenset[str]] = frozenset()
-    baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "zero_shot")
+    baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "bm25", "zero_shot")
     no_baseline: ClassVar[str] = "it does not fit the task"
     called: ClassVar[Mapping[str, str]] = {"majority": "often right", "zero_shot": "cosine"}
     """Baselines that are something else here."""
@@ -215,7 +216,8 @@ class Ranking:
 
         Args:
             name: `majority`: by how often a candidate's text was right in the training rows. `tfidf`: by the cosine of
-                TF-IDF vectors. `zero_shot`: by the cosine of untuned vectors.
+                TF-IDF vectors. `bm25`: by the words they share, which are weighed by all candidates of the rows.
+                `zero_shot`: by the cosine of untuned vectors.
             train: The training rows.
             table: The rows to answer.
             labels: Not needed.
@@ -238,10 +240,16 @@ class Ranking:
                 by_scores(candidates, (reader.transform(candidates) @ queries[row].T).toarray()[:, 0])
                 for row, candidates in enumerate(asked)
             ]
-        if aids.embed is None:
-            raise ValueError("embeddings were not asked for")
         several = sorted({text for candidates in asked for text in candidates})
         place = {text: row for row, text in enumerate(several)}
+        if name == "bm25":
+            index = Bm25(several)
+            return [
+                by_scores(candidates, index.scores([text])[0, [place[one] for one in candidates]])
+                for text, candidates in zip(texts, asked, strict=True)
+            ]
+        if aids.embed is None:
+            raise ValueError("embeddings were not asked for")
         vectors, queries = aids.embed(several), aids.embed(texts)
         return [
             by_scores(candidates, vectors[[place[text] for text in candidates]] @ queries[row])

@@ -17,10 +17,11 @@ from attune.core.packing import IGNORED, by_piece, pieces_of
 from attune.core.texts import rows_of
 from attune.errors import DataError
 from attune.model.assemble import Model
-from attune.model.rows import told
+from attune.model.rows import standing, told
 from attune.tasks.common.parts import Given, Parts, Targets
 
 CHUNK = 2048
+NO_TOKEN = np.zeros(0, dtype=np.int64)
 MOST_LOST = 0.001
 """Share of the gold labels that may be cut off or stand where no token does before a run stops."""
 
@@ -159,13 +160,14 @@ def encode(model: Model, table: Rows, into: Path) -> Encoded:
         for batch in table.batches(CHUNK):
             rows = rows_of(batch, form.fields)
             encoding, found = examples(model, rows, batch)
-            stream.write(np.concatenate(encoding.ids).tobytes())
+            stream.write(np.concatenate([NO_TOKEN, *encoding.ids]).tobytes())
             lengths.append(np.asarray([len(row) for row in encoding.ids], dtype=np.int64))
             longest = max(longest, encoding.longest)
             targets.add(found)
             unknown = encoding.unknown
             counts += [encoding.truncated.sum(), unknown.sum(), encoding.words.sum(), (unknown > 0).sum()]
-    flat = np.memmap(into, dtype=np.int64, mode="r")
+    # a file of nothing cannot be mapped
+    flat: NDArray[np.int64] = np.memmap(into, dtype=np.int64, mode="r") if into.stat().st_size else NO_TOKEN
     result = targets.beside(flat, np.cumsum(np.concatenate(lengths)))
     result.truncated, result.unknown, result.words, result.affected = map(int, counts)
     result.longest = longest
@@ -218,8 +220,13 @@ class Collected:
 
 
 def examples(model: Model, rows: Sequence[Mapping[str, Any]], batch: Mapping[str, Any]) -> tuple[Encoding, Any]:
-    """What is learned from of rows: how they were read, and their targets; where those are drawn, zeros for them."""
+    """What is learned from of rows: how they were read, and their targets; where those are drawn, zeros for them.
+
+    A task with `examples_of` says itself what is kept of each, as the document that it is of.
+    """
     form = model.task.form
+    if hasattr(model.task, "examples_of"):
+        return model.task.examples_of(model.backbone, standing(model.task, batch))
     if not form.labelled:
         encoding = model.task.blocks(model.backbone, rows)
         return encoding, torch.zeros(len(encoding.ids), dtype=torch.int64)
@@ -228,10 +235,15 @@ def examples(model: Model, rows: Sequence[Mapping[str, Any]], batch: Mapping[str
 
 
 def prepare(model: Model, rows: Encoded) -> None:
-    """Tells a head with `learn` the tokens of the training rows, before anything is drawn by them."""
+    """Tells a head with `learn` the tokens of the training rows, before anything is drawn by them.
+
+    A task with `learn_of` is told of the rows themselves.
+    """
     if hasattr(model.head, "learn"):
         head: Any = model.head
         head.learn(rows.flat)
+    if hasattr(model.task, "learn_of"):
+        model.task.learn_of(rows)
 
 
 def learned_from(
@@ -249,10 +261,10 @@ def learned_from(
         Token ids, ragged, and targets as `Encoded.targets_of` has them.
     """
     ids = rows.rows(indices)
-    if model.task.form.labelled:
+    if not hasattr(model.task, "draw"):
         return ids, rows.targets_of(indices)
     drawn, targets = model.task.draw(ids, indices, moment)
-    return drawn, padded(targets)
+    return drawn, targets if isinstance(targets, Tensor) else padded(targets)
 
 
 def padded(parts: Sequence[NDArray[np.int32]]) -> Tensor:

@@ -123,8 +123,8 @@ class DrawnScores(Scores):
         return weights @ self.loss / count, weights @ self.hits / count
 
 
-class DrawnTask(ABC):
-    """A task that hides something of a text and asks for it.
+class PlainTask(ABC):
+    """A task that learns from texts alone: what is right for them is drawn.
 
     Args:
         options: Validated options.
@@ -160,6 +160,90 @@ class DrawnTask(ABC):
             raise ValueError("a task without its backbone")
         return self.words
 
+    @abstractmethod
+    def trial(self, backbone: Any, rows: Rows) -> Trial:
+        """Rows with a draw that their own content decides."""
+
+    @abstractmethod
+    def counted(self, backbone: Any, rows: Rows) -> NDArray[np.int64]:
+        """How often each answer is right in rows, for the baseline that knows nothing else."""
+
+    @abstractmethod
+    def scores(self, name: str, rows: Rows, found: Found) -> DrawnScores:
+        """What was answered, gathered by row."""
+
+    @abstractmethod
+    def frequent(self, gold: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], Any]:
+        """The baseline that knows only how frequent answers are.
+
+        Args:
+            gold: `(M,)` targets.
+            counts: As `counted` made them of the training rows.
+
+        Returns:
+            Its answers `(M,)`, and their losses `(M,)`.
+        """
+
+    @property
+    def form(self) -> Form:
+        """A text, with nothing that is right for it."""
+        return Form(self.fields, labelled=False)
+
+    def inputs(self, row: Mapping[str, Any]) -> list[Input]:
+        """What the backbone should read of a row: its text."""
+        return [Input(row[FIRST])]
+
+    def pieces(self) -> int:
+        """How many things are read of a row."""
+        return 1
+
+    def labels(self, golds: Iterable[Any]) -> Labels:
+        """No labels."""
+        del golds
+        return Labels((), ())
+
+    def unseen(self, golds: Iterable[Any], labels: Labels) -> list[str]:
+        """No labels that were never learned."""
+        del golds, labels
+        return []
+
+    def join(self, features: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
+        """What the head sees of tokens: their features."""
+        del inputs
+        return features
+
+    def metric(self, name: str) -> tuple[str, bool]:
+        """A metric to choose on, and whether more of it is better.
+
+        Args:
+            name: A metric of the task, `loss`, or nothing for the task's first.
+
+        Returns:
+            The name and the direction.
+
+        Raises:
+            RecipeError: The task has no such metric.
+        """
+        name, known = name or self.metric_names[0], (*self.metric_names, "loss")
+        if name not in known:
+            raise RecipeError(f"the task has no metric {name!r}", where="training.metric", remedy=nearest(name, known))
+        return name, higher_is_better(name)
+
+    def metrics(self, answers: DrawnScores) -> dict[str, float]:
+        """Every metric of the task, and the mean loss of a token."""
+        everything = np.ones((1, len(answers.gold)))
+        found = {name: float(values[0]) for name, values in answers.measure(everything).items()}
+        return {**found, "loss": float(answers.means(everything)[0][0])}
+
+
+class DrawnTask(PlainTask):
+    """A task that hides something of a text and asks for it, token by token.
+
+    Args:
+        options: Validated options.
+        words: The backbone's vocabulary, once the backbone is there.
+    """
+
     @property
     @abstractmethod
     def plan(self) -> Plan:
@@ -179,35 +263,6 @@ class DrawnTask(ABC):
         Returns:
             `(T,)` plain ids, and `(T,)` targets, −100 where nothing is asked.
         """
-
-    @abstractmethod
-    def scores(self, name: str, rows: Rows, found: Found) -> DrawnScores:
-        """What was answered, gathered by row."""
-
-    @abstractmethod
-    def frequent(self, gold: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], Any]:
-        """The baseline that knows only how frequent tokens are.
-
-        Args:
-            gold: `(M,)` targets.
-            counts: `(V,)` how often each token occurs in the training rows.
-
-        Returns:
-            Its answers `(M,)`, and their losses `(M,)`.
-        """
-
-    @property
-    def form(self) -> Form:
-        """A text, with nothing that is right for it."""
-        return Form(self.fields, labelled=False)
-
-    def inputs(self, row: Mapping[str, Any]) -> list[Input]:
-        """What the backbone should read of a row: its text."""
-        return [Input(row[FIRST])]
-
-    def pieces(self) -> int:
-        """How many things are read of a row."""
-        return 1
 
     def read(self, backbone: Any, rows: Rows) -> Encoding:
         """Rows to answer as token ids, ragged."""
@@ -264,45 +319,7 @@ class DrawnTask(ABC):
         tokens = np.concatenate([*inner.rows, np.zeros(0, dtype=np.int64)])
         return np.bincount(tokens, minlength=len(self.known.special))
 
-    def labels(self, golds: Iterable[Any]) -> Labels:
-        """No labels."""
-        del golds
-        return Labels((), ())
-
-    def unseen(self, golds: Iterable[Any], labels: Labels) -> list[str]:
-        """No labels that were never learned."""
-        del golds, labels
-        return []
-
     def head(self, width: int, labels: Labels, dropout: float) -> nn.Module:
         """A head for a backbone whose vectors have `width` features."""
         del labels
         return HEADS.get(self.options.head)(width, self.known, dropout)
-
-    def join(self, features: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
-        """What the head sees of tokens: their features."""
-        del inputs
-        return features
-
-    def metric(self, name: str) -> tuple[str, bool]:
-        """A metric to choose on, and whether more of it is better.
-
-        Args:
-            name: A metric of the task, `loss`, or nothing for the task's first.
-
-        Returns:
-            The name and the direction.
-
-        Raises:
-            RecipeError: The task has no such metric.
-        """
-        name, known = name or self.metric_names[0], (*self.metric_names, "loss")
-        if name not in known:
-            raise RecipeError(f"the task has no metric {name!r}", where="training.metric", remedy=nearest(name, known))
-        return name, higher_is_better(name)
-
-    def metrics(self, answers: DrawnScores) -> dict[str, float]:
-        """Every metric of the task, and the mean loss of a token."""
-        everything = np.ones((1, len(answers.gold)))
-        found = {name: float(values[0]) for name, values in answers.measure(everything).items()}
-        return {**found, "loss": float(answers.means(everything)[0][0])}
