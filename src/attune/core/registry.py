@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from attune.errors import RecipeError, nearest
+
+
+@lru_cache(maxsize=64)
+def points(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """The entry points of a group by name; every installed package is looked at, once for each search path."""
+    del path
+    return {point.name: point for point in entry_points(group=group)}
 
 
 class Registry:
@@ -58,7 +67,7 @@ class Registry:
         )
 
     def _foreign(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=self._group)}
+        return points(self._group, tuple(sys.path))
 
     def _loaded(self, point: EntryPoint) -> Any:
         try:
