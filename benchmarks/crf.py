@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import resource
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runs import machine
+from runs import machine, processor_seconds
 from sklearn_crfsuite import CRF
 
 from attune.core.recipe import read
@@ -109,8 +110,9 @@ def once(path: Path, data: Path, seed: int, overrides: Sequence[str] = ()) -> di
     """
     recipe = read(path, AXES, [f"training.seed={seed}", *overrides])
     with tempfile.TemporaryDirectory() as scratch:
-        out = Path(scratch) / "run"
+        out, before = Path(scratch) / "run", processor_seconds(resource.RUSAGE_SELF)
         bundle = train(recipe, data, out)
+        spent = processor_seconds(resource.RUSAGE_SELF) - before
         learned, asked = Table(out / "data" / "train.arrow"), Table(out / "data" / "test.arrow")
         own = judge.judge(bundle.model, asked, "attune").answers
         assert isinstance(own, SpanScores)
@@ -121,6 +123,7 @@ def once(path: Path, data: Path, seed: int, overrides: Sequence[str] = ()) -> di
     beside = {name: found.as_dict() for name, found in intervals(other, own.names, **INTERVALS).items()}
     return {
         "recipe": path.stem, "seed": seed, "machine": machine(), "facts": facts, "resolved": resolved,
+        "processor_seconds": spent,
         "metrics": {name: found.as_dict() for name, found in intervals(own, own.names, **INTERVALS).items()},
         "baselines": [
             {"name": "crfsuite", "metrics": beside, "difference": against.as_dict(), "seconds": round(seconds, 1)}

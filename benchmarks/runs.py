@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -35,6 +36,12 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {packages}"
 
 
+def processor_seconds(whose: int) -> int:
+    """What a process or its children have taken so far, all threads together, whatever else the machine did."""
+    used = resource.getrusage(whose)
+    return round(used.ru_utime + used.ru_stime)
+
+
 def once(recipe: Path, data: Path, seed: int, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Trains a recipe with a seed in a new process.
 
@@ -45,8 +52,9 @@ def once(recipe: Path, data: Path, seed: int, overrides: Sequence[str] = ()) -> 
         overrides: `section.key=value` strings.
 
     Returns:
-        Figures with intervals, baselines, seconds and peak memory.
+        Figures with intervals, baselines, seconds, those of the processor, and peak memory.
     """
+    before = processor_seconds(resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "run"
         command = [sys.executable, "-m", "attune.apps.cli.main", "train", str(recipe), "--data-root", str(data)]
@@ -62,6 +70,7 @@ def once(recipe: Path, data: Path, seed: int, overrides: Sequence[str] = ()) -> 
         "seed": seed,
         "metrics": evaluation["metrics"],
         "facts": run["facts"],
+        "processor_seconds": processor_seconds(resource.RUSAGE_CHILDREN) - before,
         "bundle_mib": round(size / 2**20, 1),
         "resolved": resolved,
         "machine": machine(),

@@ -372,6 +372,11 @@ def single_cover() -> list[Variant]:
     return covering(entries)
 
 
+def cell_cover() -> list[Variant]:
+    """Every cell at least once, and every two entries at least once together."""
+    return covering(lambda variant: pairs(variant) | {variant.cell})
+
+
 def covered_cells() -> list[Variant]:
     """Every cell, each with every two of its kinds, poolings, options and forms of label at least once."""
     variants = every()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from attune.core.recipe import TrainingOptions
 from attune.errors import AttuneError, InterruptedRunError
+from attune.lifecycle import resolve
 from attune.training import checkpoint, optimiser, precision
 from attune.training.encoded import epoch_order
 from attune.training.events import Events
@@ -269,6 +270,12 @@ def test_precision_names_one_it_knows_by_the_real_clock(root, tmp_path):
     chosen, seconds = choose(on.model, on.rows.rows(range(4)), on.rows.targets[:4])
     assert " ".join(chosen) in seconds.keys() == {" ".join(pair) for pair in precision.CANDIDATES}
     assert all(value > 0 for value in seconds.values())
+
+
+@pytest.mark.parametrize(("length", "kept"), [(12, 32), (1_000, 4), (9_000, 2)])
+def test_precision_is_tried_on_few_rows_where_they_are_long(length, kept):
+    rows = SimpleNamespace(rows=lambda sample: [np.zeros(length, dtype=np.int64) for _ in sample])
+    assert resolve.some(rows, np.arange(32)).tolist() == list(range(kept))
 
 
 def test_events_after_a_checkpoint_are_cut(tmp_path):

@@ -26,6 +26,8 @@ SHORTEST = 64
 ROWS_FOR_L2 = 10_000
 TOKENS_FOR_HEAD = 100_000
 """Tokens on whose features a head is solved at most; their rows are drawn."""
+TOKENS_FOR_TRIAL = 4_096
+"""Tokens of the rows on which number formats are tried at most."""
 STILL: dict[str, Any] = {"epochs": 0, "precision": "float32", "attention": ANSWERING}
 """What the recipe of a run that takes no step says."""
 
@@ -105,7 +107,7 @@ def after_encoding(recipe: Recipe, model: Model, rows: Encoded) -> tuple[Recipe,
         changes |= STILL
     elif "auto" in (options.precision, options.attention):
         size = min(options.batch_size, len(rows))
-        sample = np.random.default_rng(options.seed).choice(len(rows), size, replace=False)
+        sample = some(rows, np.random.default_rng(options.seed).choice(len(rows), size, replace=False))
         wanted = (options.precision, options.attention)
         allowed = [
             pair for pair in CANDIDATES if all(want in ("auto", is_) for want, is_ in zip(wanted, pair, strict=True))
@@ -115,6 +117,12 @@ def after_encoding(recipe: Recipe, model: Model, rows: Encoded) -> tuple[Recipe,
         )
         changes |= {"precision": chosen[0], "attention": chosen[1]}
     return recipe.having("training", **changes), measured
+
+
+def some(rows: Encoded, sample: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first of the drawn rows, two at least: of long ones a few tell which number format is faster."""
+    tokens = np.cumsum([len(row) for row in rows.rows(sample)])
+    return sample[: max(2, int(np.searchsorted(tokens, TOKENS_FOR_TRIAL, side="right")))]
 
 
 def fixed(model: Model, rows: Encoded, seed: int) -> tuple[NDArray[np.float32], torch.Tensor]:

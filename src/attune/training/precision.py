@@ -32,16 +32,18 @@ def choose(
     ids: Sequence[NDArray[np.int64]],
     targets: torch.Tensor,
     allowed: Sequence[tuple[str, str]] = CANDIDATES,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] | None = None,
 ) -> tuple[tuple[str, str], dict[str, float]]:
     """Times a training step each way on rows of the run; the plainest wins unless another is clearly faster.
+
+    On a processor the seconds are those it spends on the step, a thread, which other work does not lengthen.
 
     Args:
         model: The assembled model; its parameters do not change.
         ids: Rows of one micro-batch.
         targets: Their targets.
         allowed: Pairs of number format and attention kernel, the plainest first.
-        clock: Seconds.
+        clock: Seconds; that of the device where none is given.
 
     Returns:
         Number format and attention kernel, and the median seconds of each pair.
@@ -49,6 +51,7 @@ def choose(
     seconds: dict[tuple[str, str], float] = {}
     inputs = model.collate(ids)
     goal = targets.to(model.device)
+    clock = clock or clock_of(model.device)
     for precision, attention in allowed:
         model.backbone.attend(attention)
         seconds[precision, attention] = statistics.median(timed(model, inputs, goal, precision, clock)[1:])
@@ -57,6 +60,12 @@ def choose(
     fastest = min(seconds, key=lambda pair: seconds[pair])
     chosen = fastest if seconds[allowed[0]] > WORTHWHILE * seconds[fastest] else allowed[0]
     return chosen, {" ".join(pair): round(value, 6) for pair, value in seconds.items()}
+
+
+def clock_of(device: torch.device) -> Callable[[], float]:
+    """Seconds that a processor spent on this process, a thread; on an accelerator, those that went by."""
+    threads = torch.get_num_threads()
+    return (lambda: time.process_time() / threads) if device.type == "cpu" else time.perf_counter
 
 
 def timed(
