@@ -96,7 +96,7 @@ def recipe(bundle: Bundle, overrides: Sequence[str]) -> Any:
         "task": {**task, "label_smoothing": 0.0},
         "method": {"name": "full"},
         "objective": {"name": "preference", "beta": 0.1, "supervised_weight": 0.2},
-        "training": {"epochs": 4, "batch_size": 16, "learning_rate": 1e-4},
+        "training": {"epochs": 4, "batch_size": 16, "learning_rate": 5e-5},
         "evaluation": {"resamples": 200},
     }  # fmt: skip
     return parse(override(document, overrides), AXES)

@@ -42,7 +42,7 @@ class Preference:
     needs: ClassVar[frozenset[str]] = frozenset()
     per_row: ClassVar[bool] = True
     pairs: ClassVar[bool] = True
-    pace: ClassVar[float] = 1.0
+    pace: ClassVar[float] = 0.5
     summary: ClassVar[str] = "of two texts that may follow, the preferred one gains on the other (DPO)"
 
     def __init__(self, options: PreferenceOptions) -> None:
