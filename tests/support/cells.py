@@ -1142,9 +1142,10 @@ def pairs_of_texts_stay(variant: Variant, root: Path, scratch: Path) -> None:
     model, table = on.model, on.table
     table.texts[3] = table.texts[7] = " ".join(WORDS * 3)
     rows = encode(model, table, scratch / "long")
-    assert (rows.truncated, rows.lost, rows.golds) == (2, 0, 20)
+    assert (rows.lost, rows.golds) == (0, 20)
     told = [any("was read" in notice for notice in found.notices) for found in model.predict(texts(table))]
-    assert [index for index, cut in enumerate(told) if cut] == [3, 7], "the answers do not say which rows were cut"
+    few = variant.method == "prompt" and variant.asked == "drawn"  # virtual tokens leave little room for a conversation
+    assert told[3] and told[7] and rows.truncated == sum(told) and (few or sum(told) == 2), "cut, and it is not said"
     each = 1 if model.backbone.onward else 2
     for index, gold in enumerate(table.golds):
         pieces = by_piece(rows.each[rows.starts[index] : rows.starts[index + 1]], rows.row(index))
