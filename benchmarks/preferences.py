@@ -29,7 +29,7 @@ from attune.tasks.common.text_scores import SLOTS, TextScores
 
 MEASURED = (SLOTS, "bleu", "chrf")
 CHUNK = 256
-LEVEL = {"confidence": 0.95, "resamples": 2000, "seed": 0}
+LEVEL: dict[str, Any] = {"confidence": 0.95, "resamples": 2000, "seed": 0}
 
 
 def meanings(run: Path, part: str, cut: int) -> dict[str, dict[str, Any]]:
