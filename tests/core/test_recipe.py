@@ -107,7 +107,7 @@ def test_values_replaced_are_validated():
 
 def test_the_schema_knows_every_table_and_key():
     made = schema(AXES)
-    assert set(made["properties"]) == {"data", "backbone", "task", "method", "training", "evaluation"}
+    assert set(made["properties"]) == {"data", "backbone", "task", "method", "objective", "training", "evaluation"}
     assert made["additionalProperties"] is False
     text = str(made)
     for name in ("LoraOptions", "FrozenOptions", "FullOptions", "TextOptions", "ClassificationOptions"):

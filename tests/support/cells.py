@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from attune.backbones.checkpoints import Checkpoint
 from attune.core.conversation import as_text
-from attune.core.packing import IGNORED, pieces_of
+from attune.core.packing import IGNORED, by_piece, pieces_of
 from attune.core.recipe import Recipe, Several, parse
 from attune.core.texts import FIRST, SECOND, joined, parts, row_of
 from attune.errors import CannotMerge
@@ -47,6 +47,7 @@ from attune.training.encoded import Encoded, encode, learned_from, prepare, refu
 from attune.training.events import Events
 from attune.training.loop import Loop, Place
 from attune.training.optimiser import moving
+from attune.training.reference import refer
 from support.plain import texts_stay
 from support.tiny import EVERY, FAMILIES, WORDS, backbone
 
@@ -123,6 +124,12 @@ TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "regression": {name: {"encoder": name} for name in ("single", "cross", "bi", "cosine")},
 }
 """Task to its variants; a task that is not here has one, with its defaults."""
+OBJECTIVES: Mapping[str, Mapping[str, Any]] = {
+    "preference": {"beta": 0.5, "label_smoothing": 0.05, "supervised_weight": 0.3}
+}
+"""Objective to its options; one that is not here has its defaults."""
+APART = {("preference", "beams")}
+"""Objectives and variants of tasks that do not go together: the targets of that one are smoothed."""
 TOGETHER: Mapping[str, list[dict[str, Any]]] = {
     "label-spans": [
         {"name": "kind", "type": "classification", "weight": 2.0},
@@ -224,6 +231,7 @@ class Variant:
             "backbone": {"family": self.family, "name": self._folder(), "pooling": self.pooling},
             "task": task,
             "method": {"name": self.method, **options},
+            "objective": {"name": self.objective, **OBJECTIVES.get(self.objective, {})},
             "training": {**defaults, **TRAINING.get(self.tuned, {}), **training},
             "evaluation": {"baselines": ["majority"], "resamples": 100},
         }  # fmt: skip
@@ -336,7 +344,7 @@ def pools(cell: Cell) -> bool:
 def every() -> tuple[Variant, ...]:
     """Every variant of every supported cell, on every kind that has what the method needs."""
     found: list[Variant] = []
-    for cell in supported():
+    for cell in sorted(supported(), key=lambda cell: cell.objective != "supervised"):
         for kind, pooling, tuned, many, asked in product(
             KINDS[cell.family],
             POOLINGS[cell.family] if pools(cell) else (usual(cell.family),),
@@ -344,7 +352,7 @@ def every() -> tuple[Variant, ...]:
             (False, True) if labelled(cell.task) and not asks_in_words(cell.head) else (False,),
             TASKS.get(cell.task, {cell.task: {}}),
         ):
-            if many and asked in LABELS_OF:
+            if (many and asked in LABELS_OF) or (cell.objective, asked) in APART:
                 continue
             if not lacking(cell, tuned, kind, AXES["task"].get(cell.task).needs):
                 found.append(
@@ -704,6 +712,23 @@ class Written(Table):
             yield {**columns, "gold": columns["label"]}
 
 
+class Pairwise(Written):
+    """The same rows with a preferred text and another, in which one word is none that was read.
+
+    Args:
+        count: Rows.
+        talks: Whether what is read is a conversation.
+    """
+
+    def __init__(self, count: int, *, talks: bool) -> None:
+        super().__init__(count, talks=talks)
+        written = [gold["texts"][0] for gold in self.golds]
+        self.golds = [
+            {"chosen": text, "rejected": " ".join(["late", *text.split()[row % 2 : -1], "is"])}
+            for row, text in enumerate(written)
+        ]
+
+
 class Joined(Table):
     """Made-up rows with what is right in several tasks; every third has nothing for the first, but for the others.
 
@@ -743,7 +768,8 @@ def made_up(variant: Variant, count: int) -> Table:
     if variant.task == "label_embedding":
         return Table(count, longest=8)
     if variant.task == "generation":
-        return Written(count, talks=variant.asked == "drawn")
+        kind = Pairwise if AXES["objective"].get(variant.objective).pairs else Written
+        return kind(count, talks=variant.asked == "drawn")
     if variant.task == "together":
         return Joined(count, variant.asked)
     if variant.task == "ranking":
@@ -783,6 +809,7 @@ def bench(variant: Variant, root: Path, scratch: Path, *, count: int = 8, recipe
     scratch.mkdir(parents=True, exist_ok=True)
     rows = encode(model, table, scratch / "ids")
     prepare(model, rows)
+    refer(model, rows)
     if model.describable:
         describe(model, rows, recipe.training.seed)
     if model.worded:
@@ -804,7 +831,7 @@ def mean_loss(on: Bench) -> float:
     on.model.eval()
     with torch.inference_mode():
         ids, drawn = learned_from(on.model, on.rows, range(len(on.rows)), (0, 0))
-        total, weight = on.model.loss(on.model.collate(ids), drawn)
+        total, weight = on.model.objective.loss(on.model, on.model.collate(ids), drawn)
     return float(total.sum() / weight.sum())
 
 
@@ -1183,6 +1210,9 @@ def pairs_stay(variant: Variant, root: Path, scratch: Path) -> None:
 
 def written_stay(variant: Variant, root: Path, scratch: Path) -> None:
     """Invariant 9 of texts: targets say the text to be written, a cut prompt is told, and a cut target is counted."""
+    if AXES["objective"].get(variant.objective).pairs:
+        pairs_of_texts_stay(variant, root, scratch)
+        return
     on = bench(variant, root, scratch, count=10)
     model, table = on.model, on.table
     table.texts[3] = table.texts[7] = " ".join(WORDS * 3)
@@ -1195,6 +1225,26 @@ def written_stay(variant: Variant, root: Path, scratch: Path) -> None:
         said = model.task.said(targets[targets != IGNORED])
         assert said.endswith(gold["texts"][0]), f"targets say {said!r}, not {gold['texts'][0]!r}"
     table.golds[3] = {"texts": [" ".join(WORDS)]}
+    cut = encode(model, table, scratch / "cut")
+    assert cut.lost == 1 and model.task.lost[0] in str(raised(lambda: refuse_lost(cut, "rows", model.task.lost)))
+
+
+def pairs_of_texts_stay(variant: Variant, root: Path, scratch: Path) -> None:
+    """The same of pairs: targets say both texts and nothing else, and either that is cut is counted."""
+    on = bench(variant, root, scratch, count=10)
+    model, table = on.model, on.table
+    table.texts[3] = table.texts[7] = " ".join(WORDS * 3)
+    rows = encode(model, table, scratch / "long")
+    assert (rows.lost, rows.golds) == (0, 20)
+    told = [any("was read" in notice for notice in found.notices) for found in model.predict(texts(table))]
+    few = variant.method == "prompt" and variant.asked == "drawn"  # virtual tokens leave little room for a conversation
+    assert told[3] and told[7] and rows.truncated == sum(told) and (few or sum(told) == 2), "cut, and it is not said"
+    each = 1 if model.backbone.onward else 2
+    for index, gold in enumerate(table.golds):
+        pieces = by_piece(rows.each[rows.starts[index] : rows.starts[index + 1]], rows.row(index))
+        said = [model.task.said(piece[piece != IGNORED]) for piece in pieces[each - 1 :: each]]
+        assert said == [gold["chosen"], gold["rejected"]], f"targets say {said}"
+    table.golds[3]["rejected"] = " ".join(WORDS)
     cut = encode(model, table, scratch / "cut")
     assert cut.lost == 1 and model.task.lost[0] in str(raised(lambda: refuse_lost(cut, "rows", model.task.lost)))
 

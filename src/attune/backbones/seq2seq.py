@@ -196,20 +196,20 @@ class Seq2Seq(Family):
         return [np.asarray(row, dtype=np.int64) for row in batch["input_ids"]]
 
     def collate(self, rows: Sequence[NDArray[np.int64]]) -> dict[str, Tensor]:
-        """Pads pieces as every family does; where texts are generated, the second piece of a row is what is written.
+        """Pads pieces as every family does; where texts are generated, every second piece of a row is written.
 
         Args:
             rows: Token ids, ragged, with types and pieces.
 
         Returns:
-            As `Family.collate`, of all pieces; with a decoder of each row's first piece `(B, S)`, and as `labels`
-            `(B, T)` its second one, where rows have one.
+            As `Family.collate`, of all pieces; with a decoder of the pieces that are read `(B, S)`, and as `labels`
+            `(B, T)` the one behind each, where rows have such. A row of two texts is two of the B.
         """
         if not self.speaks:
             return super().collate(rows)
         pieces = [pieces_of(row) for row in rows]
-        written = [ids_of(parts[1]) for parts in pieces if len(parts) > 1]
-        batch = super().collate([parts[0] for parts in pieces])
+        written = [ids_of(piece) for parts in pieces for piece in parts[1::2]]
+        batch = super().collate([piece for parts in pieces for piece in parts[::2]])
         return batch | ({"labels": self.collate_targets(written)} if written else {})
 
     def collate_targets(self, rows: Sequence[NDArray[np.int64]]) -> Tensor:

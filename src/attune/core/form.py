@@ -21,11 +21,14 @@ class Gold:
         read: Checks the cell, which may come as JSON text; the row's texts are known to it.
         names: The label names in what `read` returned, none where it has none; rows are cut and audited by them.
         expected: What the cell should hold, in words.
+        of: Where it is made of several columns, their fields; `read` then takes the cells by field, and a cell that is
+            not there is None.
     """
 
     read: Read
     names: Callable[[Any], list[str]]
     expected: str
+    of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,11 @@ def as_pieces(pieces: Sequence[Tokens]) -> Tokens:
     return np.concatenate([piece | (np.int64(number) << PIECE) for number, piece in enumerate(pieces)])
 
 
+def in_one(rows: Sequence[Tokens]) -> Tokens:
+    """Rows one after the other as one row of all their pieces."""
+    return as_pieces([piece & ((1 << PIECE) - 1) for row in rows for piece in pieces_of(row)])
+
+
 def pieces_of(row: Tokens) -> list[Tokens]:
     """The pieces of a row, in order; their numbers are left in them."""
     return np.split(row, np.flatnonzero(np.diff(row >> PIECE)) + 1)

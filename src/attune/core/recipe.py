@@ -160,8 +160,8 @@ class EvaluationOptions(Options):
 T = TypeVar("T", bound=Options)
 
 PLAIN: dict[str, type[Options]] = {"data": DataOptions, "training": TrainingOptions, "evaluation": EvaluationOptions}
-DISCRIMINATOR = {"backbone": "family", "task": "name", "method": "name"}
-ORDER = ("data", "backbone", "task", "method", "training", "evaluation")
+DISCRIMINATOR = {"backbone": "family", "task": "name", "method": "name", "objective": "name"}
+ORDER = ("data", "backbone", "task", "method", "objective", "training", "evaluation")
 
 
 class Part(Options):
@@ -206,11 +206,14 @@ class Recipe(Options):
     backbone: SerializeAsAny[Options]
     task: SerializeAsAny[Options]
     method: SerializeAsAny[Options]
+    objective: SerializeAsAny[Options]
     training: TrainingOptions
     evaluation: EvaluationOptions
 
     def toml(self) -> str:
         """The recipe as TOML with every value explicit; keys without a value are left out.
+
+        The usual objective is left out as well: it has no options.
 
         Returns:
             Text that `parse_toml` reads back to an equal recipe.
@@ -218,6 +221,8 @@ class Recipe(Options):
         document = self.model_dump(mode="json")
         if isinstance(self.task, Several):
             document["task"] = [part.table() for part in self.task.parts]
+        if document["objective"] == {DISCRIMINATOR["objective"]: DEFAULT_ENTRY["objective"]}:
+            del document["objective"]
         return tomlkit.dumps(prune(document))
 
     def having(self, section: str, **values: Any) -> Recipe:
@@ -347,7 +352,7 @@ def one_of_several(table: Mapping[str, Any], number: int, axes: Axes, where: str
     return validate(Part, {"label": name, **own, "task": options}, place, where)
 
 
-DEFAULT_ENTRY = {"backbone": "text", "task": "classification", "method": "full"}
+DEFAULT_ENTRY = {"backbone": "text", "task": "classification", "method": "full", "objective": "supervised"}
 
 
 def entry_options(section: str, values: Mapping[str, Any], axes: Axes, where: str) -> type[Options]:

@@ -50,6 +50,7 @@ class Mapping:
         columns: Column names of the source by `text`, `text_pair`, what else the form reads, `label`, `id`, `group`
             and `time`; absent ones are not mapped.
         form: What a row has.
+        golds: Where what is right stands in several columns, by name each one's key in the recipe and the column.
         separator: What separates several labels in one cell.
         flat: Whether the format knows nothing but text.
         keep_empty: Whether rows without text are kept.
@@ -58,6 +59,7 @@ class Mapping:
     name: str
     columns: dict[str, str]
     form: Form
+    golds: dict[str, tuple[str, str]]
     separator: str
     flat: bool
     keep_empty: bool
@@ -105,6 +107,7 @@ def ingest(
         name=shown(location),
         columns=_columns(options, form, labelled and form.labelled),
         form=form,
+        golds=_golds(options, form),
         separator=options.label_separator,
         flat=is_flat(location, root),
         keep_empty=keep_empty,
@@ -141,9 +144,16 @@ def _columns(options: DataOptions, form: Form, labelled: bool) -> dict[str, str]
         "group": options.group,
         "time": options.time,
     }
-    label = ", ".join(column for column, _ in form.parts.values()) or options.label
+    label = ", ".join(column for _, column in _golds(options, form).values()) or options.label
     wanted |= {"label": label} if labelled else {}
     return {role: name for role, name in wanted.items() if name}
+
+
+def _golds(options: DataOptions, form: Form) -> dict[str, tuple[str, str]]:
+    """Where what is right stands in several columns: of each task, or of each field that it is made of."""
+    of = form.gold.of if form.gold else ()
+    parts = {name: (f"task.{name}.label", column) for name, (column, _) in form.parts.items()}
+    return parts or {name: (f"data.columns.{name}", options.column(name)) for name in of}
 
 
 def _refuse(problems: list[Problem], seen: rows.Seen, mapping: Mapping) -> None:
@@ -177,8 +187,8 @@ def _expected(mapping: Mapping) -> str:
 def _known(batch: pa.RecordBatch, mapping: Mapping) -> None:
     columns = [name for name in batch.schema.names if name not in {LINE, FILE}]
     wanted = {f"data.{role}": name for role, name in mapping.columns.items()}
-    if mapping.form.parts and wanted.pop("data.label", ""):
-        wanted |= {f"task.{name}.label": column for name, (column, _) in mapping.form.parts.items()}
+    if mapping.golds and wanted.pop("data.label", ""):
+        wanted |= dict(mapping.golds.values())
     for key, name in wanted.items():
         if name not in columns:
             raise DataError(
@@ -261,10 +271,10 @@ def _check(batch: pa.RecordBatch, mapping: Mapping, problems: list[Problem], see
 
 
 def _cells(batch: pa.RecordBatch, mapping: Mapping, role: str) -> list[Any]:
-    """The cells of a role; of the labels of several tasks those of each row, by task."""
-    if role != "label" or not mapping.form.parts:
+    """The cells of a role; where what is right stands in several columns those of each row, by name."""
+    if role != "label" or not mapping.golds:
         return values(batch, mapping.columns[role])
-    columns = {name: values(batch, column) for name, (column, _) in mapping.form.parts.items()}
+    columns = {name: values(batch, column) for name, (_, column) in mapping.golds.items()}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

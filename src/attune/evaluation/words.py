@@ -61,6 +61,9 @@ TITLES = {
     "same_text": "Same text",
     "slot_error_rate": "Slot errors",
     "perplexity": "Perplexity",
+    "preference_accuracy": "Preferred texts",
+    "preference_margin": "Preference margin",
+    "chosen_likelier": "Preferred likelier",
 }
 
 MEANINGS = {
@@ -120,6 +123,9 @@ MEANINGS = {
     "same_text": "share of rows whose text is a reference, but for space at the ends of lines",
     "slot_error_rate": "slots missing, added or said with another value, by the slots asked for; lower is better",
     "perplexity": "among how many tokens the right text's next one was as good as drawn blindly; lower is better",
+    "preference_accuracy": "share of pairs whose preferred text was held the better one, ties half; 50 is chance",
+    "preference_margin": "how many nats more the preferred texts have gained than the others since the start",
+    "chosen_likelier": "share of pairs whose preferred text is the likelier one as a whole, whatever it has gained",
 }
 
 BY = {"length": "Length", "script": "Script"}
@@ -141,11 +147,14 @@ BASELINES = {
     "nearest": "the text of the nearest training row",
     "centroid": "the sentences nearest to the middle of their text, untuned",
     "often right": "how often a candidate was right before",
+    "longer": "the longer text",
+    "shorter": "the shorter text",
+    "likelier": "the text that the untuned backbone holds likelier",
 }
 
 PLAIN = (
     "mcc", "log_loss", "mae_steps", "mean_absolute_error", "root_mean_squared_error", "masked_perplexity", "perplexity",
-    "nats_per_character", "bits_per_byte",
+    "nats_per_character", "bits_per_byte", "preference_margin",
 )  # fmt: skip
 """Metrics that are not shares, and are not said in per cent."""
 

@@ -96,7 +96,8 @@ def evaluate_bundles(
         raise DataError("some bundles are multi-label and some are not", expected="bundles of one task")
     if len({bundle.model.task.form.texts for bundle in bundles}) > 1:
         raise DataError("some bundles read one text and some two", expected="bundles of one task")
-    if len({(bundle.model.task.form.named, bundle.model.task.form.fields) for bundle in bundles}) > 1:
+    forms = [bundle.model.task.form for bundle in bundles]
+    if len({(form.named, form.fields, form.gold.of if form.gold else ()) for form in forms}) > 1:
         tasks = ", ".join(sorted({bundle.manifest.task for bundle in bundles}))
         raise DataError(f"the bundles answer different questions: {tasks}", expected="bundles of one task")
     if len({tuple(bundle.manifest.tasks) for bundle in bundles}) > 1:

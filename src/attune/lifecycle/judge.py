@@ -30,7 +30,9 @@ from attune.model.rows import told
 from attune.tasks.common.aids import Aids, Embed
 from attune.tasks.common.drawn import DrawnScores
 from attune.tasks.common.parts import Parts
+from attune.tasks.common.preference_scores import PreferenceScores, scores
 from attune.training.encoded import Encoded, encode
+from attune.training.reference import refer, surprises
 
 CHUNK = 1024
 LOSS_ROWS = 256
@@ -65,13 +67,46 @@ def judge(model: Model, table: Table, name: str) -> Judged:
     """
     if not model.task.form.labelled:
         return Judged(drawn.scores(model, table, name), table.texts(), table.ids(), table)
+    if model.objective.pairs:
+        with tempfile.TemporaryDirectory() as scratch:
+            rows = encode(model, table, Path(scratch) / "ids")
+            refer(model, rows)
+            return Judged(preferred(model, rows, table, name), table.texts(), table.ids(), table)
     found = judged_of(model, predicted(model, table), table, name)
     if not hasattr(model.task, "tell"):
         return found
     with tempfile.TemporaryDirectory() as scratch:
-        surprise = surprises(model, encode(model, table, Path(scratch) / "ids"))
+        surprise = surprises(model, encode(model, table, Path(scratch) / "ids"))[:, 0]
     answers: Any = found.answers
     return replace(found, answers=replace(answers, surprise=surprise))
+
+
+def preferred(model: Model, rows: Encoded, table: Table, name: str) -> PreferenceScores:
+    """Which text of each pair has gained more since the model was untuned.
+
+    Args:
+        model: The model.
+        rows: The table's, with their reference.
+        table: Pairs.
+        name: What to call the model.
+
+    Returns:
+        The scores.
+    """
+    assert rows.reference is not None
+    told = surprises(model, rows)
+    reference = rows.reference.double().numpy()
+    gained = reference - told[..., 0]
+    return scores(name, table.golds(), gained[:, 0] - gained[:, 1], told=told, reference=reference, gains=True)
+
+
+def compared(model: Model, held: Encoded, table: Table) -> dict[str, float]:
+    """Figures of the validation pairs, and the objective's mean loss on them; nothing is written for it."""
+    assert held.reference is not None
+    found = preferred(model, held, table, "validation")
+    told = torch.from_numpy(np.asarray(found.told))
+    losses = model.objective.losses(told[..., 0], told[..., 1], held.reference.double())
+    return {**model.task.metrics(found), "loss": float(losses.mean())}
 
 
 def judged_of(model: Model, predictions: Sequence[Prediction], table: Table, name: str) -> Judged:
@@ -91,26 +126,12 @@ def predicted(model: Model, table: Table) -> list[Prediction]:
 
 def written(model: Model, held: Encoded, table: Table, wanted: str) -> dict[str, float]:
     """Loss and perplexity of the rows' right texts; and where another metric is wanted, those of what is written."""
-    total, weight = (float(value) for value in surprises(model, held).sum(axis=0))
+    total, weight = (float(value) for value in surprises(model, held)[:, 0].sum(axis=0))
     found = {"loss": total / weight, "perplexity": math.exp(min(total / weight, MOST_SURPRISED))}
     if wanted in found:
         return found
     answers = model.task.judged("validation", predicted(model, table), table.golds(), model.labels)
     return {**model.task.metrics(answers), **found}
-
-
-@torch.inference_mode()
-def surprises(model: Model, rows: Encoded) -> NDArray[np.float64]:
-    """Loss in nats and number of the tokens that are learned of each row `(N, 2)`; no dropout is at work."""
-    training = model.training
-    model.eval()
-    found = np.zeros((len(rows), 2))
-    for batch in length_batches(rows.lengths().tolist()):
-        inputs = model.collate(rows.rows(batch))
-        total, weight = model.loss(inputs, rows.targets_of(batch).to(model.device))
-        found[batch] = torch.stack([total, weight], -1).double().cpu().numpy()
-    model.train(training)
-    return found
 
 
 def loss_of(model: Model, held: Encoded, outputs: Sequence[Any]) -> tuple[float, float]:
@@ -211,6 +232,8 @@ def shown_beside(
         Their answers, and a notice for what is left out.
     """
     wanted, left_out = baselines_for(options.baselines, model.task)
+    if isinstance(judged.answers, PreferenceScores):
+        return list(judged.answers.beside_it(wanted, train.golds())), left_out
     family = model.backbone.options.family
     embed = embedder(model.backbone.checkpoint, family) if "zero_shot" in wanted else None
     return list(beside(wanted, model, train, judged, embed, options.seed)), left_out

@@ -60,8 +60,9 @@ def before_model(recipe: Recipe, known: Known) -> Recipe:
     recipe = recipe.having("data", fingerprints=dict(known.fingerprints))
     if SECOND in known.form.texts:
         recipe = recipe.having("data", text_pair=recipe.data.text_pair or SECOND)
-    if known.form.also:
-        recipe = recipe.having("data", columns={name: recipe.data.column(name) for name in known.form.also})
+    own = (*known.form.also, *(known.form.gold.of if known.form.gold else ()))
+    if own:
+        recipe = recipe.having("data", columns={name: recipe.data.column(name) for name in own})
     recipe = recipe.having("backbone", sha256=known.checkpoint_sha256)
     return recipe.having("training", threads=recipe.training.threads or threads_here())
 
@@ -81,9 +82,10 @@ def rates(options: TrainingOptions, model: Model) -> dict[str, float | None]:
     """The learning rates: the recipe's, or the method's own; none where nothing is trained."""
     if not model.method.trains:
         return {"learning_rate": None, "head_learning_rate": None}
+    pace = model.objective.pace
     return {
-        "learning_rate": options.learning_rate or model.method.rate,
-        "head_learning_rate": options.head_learning_rate or model.method.head_rate,
+        "learning_rate": options.learning_rate or model.method.rate * pace,
+        "head_learning_rate": options.head_learning_rate or model.method.head_rate * pace,
     }
 
 

@@ -49,6 +49,7 @@ from attune.training.encoded import SPANS, Encoded, encode, prepare, refuse_lost
 from attune.training.events import Events, Listener
 from attune.training.loop import Loop, Place
 from attune.training.optimiser import moving
+from attune.training.reference import refer
 from attune.training.trackers import tracking
 
 
@@ -106,9 +107,12 @@ class Run:
         refuse_long(model, splits.train)
         rows = encode(model, self._mined(model, splits.train), self.folder / "train.ids")
         prepare(model, rows)
+        refer(model, rows, self.folder / "train.reference.safetensors")
         self._resolve(model, rows)
         # not before: a longer validation row is read as every other row will be, now that the length is settled
         held = encode(model, splits.validation, self.folder / "validation.ids") if splits.validation else None
+        if held is not None:
+            refer(model, held, self.folder / "validation.reference.safetensors")
         self._start(model, rows)
         self._tune(model, rows, held, splits)
         return self._finish(model, held, splits)
@@ -388,6 +392,8 @@ def validation_metrics(model: Model, held: Encoded, table: Table, wanted: str) -
     """
     if not model.task.form.labelled:
         return model.task.metrics(drawn.scores(model, table, "validation"))
+    if model.objective.pairs:
+        return judge.compared(model, held, table)
     if hasattr(model.task, "tell"):
         return judge.written(model, held, table, wanted)
     outputs = model.outputs(held.rows(range(len(held))))

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from attune.backbones import origin
 from attune.backbones.checkpoints import Checkpoint
-from attune.backbones.family import FEWEST
+from attune.backbones.family import FEWEST, SPEECH
 from attune.backbones.language import more_than_an_encoder
 from attune.backbones.networks import masks, reads_pairs, tokenizer_of
 from attune.backbones.registry import BACKBONES
 from attune.core.encoding import Encoding
 from attune.core.packing import pieces_of
-from attune.core.recipe import Axes, Recipe, Several, TrainingOptions, parse_toml
+from attune.core.recipe import Axes, DataOptions, Recipe, Several, TrainingOptions, parse_toml
 from attune.core.records import Input, Prediction
 from attune.core.texts import SECOND
 from attune.errors import BackboneError, CannotMerge, RecipeError, UnsupportedError
@@ -136,6 +136,22 @@ def why_not(cell: Cell) -> str:
             f"head {cell.head} cannot answer before it is trained, and method {cell.method} trains nothing; use "
             f"method frozen with trainable_layers = 0 (the linear probe){told}"
         )
+    return no_pairs(cell) if OBJECTIVES.get(cell.objective).pairs else ""
+
+
+def no_pairs(cell: Cell) -> str:
+    """Why a combination cannot learn from pairs of answers; empty where it can."""
+    if not hasattr(TASKS.get(cell.task), "in_pairs"):
+        able = [name for name in TASKS.names() if hasattr(TASKS.get(name), "in_pairs")]
+        return (
+            f"objective {cell.objective} learns which of two texts is preferred, and task {cell.task} writes none; use "
+            f"objective supervised, or a task that writes: {', '.join(able)}"
+        )
+    if not METHODS.get(cell.method).trains:
+        return (
+            f"objective {cell.objective} compares with the model that it began as, and method {cell.method} leaves "
+            "that as it is; use a method that trains, or objective supervised"
+        )
     return ""
 
 
@@ -181,7 +197,8 @@ def cells_of(recipe: Recipe) -> list[Cell]:
     backbone: Any = recipe.backbone
     method: Any = recipe.method
     asked: list[Any] = [part.task for part in recipe.task.parts] if isinstance(recipe.task, Several) else [recipe.task]
-    return [Cell(backbone.family, task.name, task.head, method.name, "supervised") for task in asked]
+    objective: Any = recipe.objective
+    return [Cell(backbone.family, task.name, task.head, method.name, objective.name) for task in asked]
 
 
 def cell_of(recipe: Recipe) -> Cell:
@@ -196,7 +213,9 @@ def cell_of(recipe: Recipe) -> Cell:
 def task_of(recipe: Recipe) -> Any:
     """The task that a recipe names, built with its options; or several as one."""
     if not isinstance(recipe.task, Several):
-        return TASKS.get(cell_of(recipe).task)(recipe.task)
+        cell = cell_of(recipe)
+        task = TASKS.get(cell.task)(recipe.task)
+        return task.in_pairs() if OBJECTIVES.get(cell.objective).pairs else task
     parts = recipe.task.parts
     tasks = {part.name: TASKS.get(cell.task)(part.task) for part, cell in zip(parts, cells_of(recipe), strict=True)}
     return Together(tasks, {part.name: part.label for part in parts}, {part.name: part.weight for part in parts})
@@ -274,6 +293,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
             remedy="use the checkpoint the recipe was resolved with, or delete backbone.sha256",
         )
     ours = origin.tokenizers(options) is not None
+    refuse_label(recipe, task)
     if reads_of(task) == "tokens" and options.pooling != type(options).model_fields["pooling"].default:
         raise RecipeError(
             f"pooling {options.pooling!r} says how tokens become one vector, and the task {cell.task} reads each token",
@@ -384,6 +404,18 @@ def refuse_shared(recipe: Recipe, task: Any) -> None:
             where="training.probe_l2",
             expected="one a task",
             remedy="set probe_l2 in each [[task]]",
+        )
+
+
+def refuse_label(recipe: Recipe, task: Any) -> None:
+    """Stops where one column is named for what is right, and that stands in several."""
+    of: tuple[str, ...] = task.form.gold.of if task.form.gold else ()
+    if of and recipe.data.label != DataOptions.model_fields["label"].default:
+        raise RecipeError(
+            f"one column is named, {recipe.data.label!r}, and a row has {' and '.join(of)}",
+            where="data.label",
+            expected=f"no data.label; the columns are called {' and '.join(of)}",
+            remedy=f"leave it out, or name them: data.columns = {{{of[0]} = {recipe.data.label!r}, …}}",
         )
 
 
@@ -716,11 +748,11 @@ def by_row(values: Any, rows: Sequence[NDArray[np.int64]], task: Any) -> list[An
 def unpadded(values: NDArray[np.float32], rows: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
     """Values of padded pieces `(P, T, W)`: for each row of the tokens of its pieces `(T1 + T2 + …, W)`.
 
-    Where there is one a row, they are of its last piece: of what a decoder wrote.
+    Where there are half as many as pieces, they are of every second one: of what a decoder wrote.
     """
     lengths = [[len(piece) for piece in pieces_of(row)] for row in rows]
-    if len(values) == len(rows):
-        lengths = [row[-1:] for row in lengths]
+    if 2 * len(values) == sum(map(len, lengths)):
+        lengths = [row[1::2] for row in lengths]
     piece = iter(values)
     return [np.concatenate([next(piece)[:length] for length in row]) for row in lengths]
 
@@ -770,6 +802,26 @@ def assemble(
     task = task_of(recipe)
     task = task.on(backbone) if hasattr(task, "on") else task
     head = task.head(backbone.width, labels, dropout)
-    model = Model(backbone, head, task, method, OBJECTIVES.get(cell.objective)(), labels)
+    model = Model(backbone, head, task, method, OBJECTIVES.get(cell.objective)(recipe.objective), labels)
     model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     return model.eval()
+
+
+def untuned(model: Model) -> Model:
+    """The model before any method was applied: its backbone, read anew, without dropout.
+
+    For a backbone that answers with its own head, whose parameters are the checkpoint's.
+
+    Args:
+        model: As assembled or loaded; it is not changed.
+
+    Returns:
+        A model of the same task, in evaluation mode, on the same device. Nothing of it moves.
+    """
+    own: Any = model.backbone
+    kind = METHODS.get("none")
+    backbone = type(own)(own.checkpoint, own.options, needs=SPEECH if own.speaks else frozenset())
+    head = model.task.head(backbone.width, model.labels, 0.0)
+    method = kind(kind.Options())
+    found = Model(backbone, head, model.task, method, model.objective, model.labels)
+    return found.requires_grad_(False).to(model.device).eval()

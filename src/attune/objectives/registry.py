@@ -2,4 +2,11 @@
 
 from attune.core.registry import Registry
 
-OBJECTIVES = Registry("objective", {"supervised": "attune.objectives.supervised:Supervised"}, "attune.objectives")
+OBJECTIVES = Registry(
+    "objective",
+    {
+        "preference": "attune.objectives.preference:Preference",
+        "supervised": "attune.objectives.supervised:Supervised",
+    },
+    "attune.objectives",
+)

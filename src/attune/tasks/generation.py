@@ -25,6 +25,7 @@ from attune.tasks.common.aligned import Aligned
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.decoding_options import DecodingOptions
 from attune.tasks.common.labelled import Labels
+from attune.tasks.common.preferences import Preferences
 from attune.tasks.common.presets import PRESETS, Name
 from attune.tasks.common.prompts import FEWEST, Prompts, too_long
 from attune.tasks.common.scored import figures, metric_of
@@ -93,6 +94,10 @@ class Generation:
         self.preset = PRESETS[options.preset]
         self.prompts = prompts
         self.called = {"majority": self.preset.majority, "tfidf": "nearest"}
+
+    def in_pairs(self) -> Preferences:
+        """This task, learned from pairs of texts of which one is preferred."""
+        return Preferences(self)
 
     def on(self, backbone: Any) -> Self:
         """This task with how a backbone reads its rows."""

@@ -18,6 +18,7 @@ from attune.core.texts import rows_of
 from attune.errors import DataError
 from attune.model.assemble import Model
 from attune.model.rows import standing, told
+from attune.objectives.base import Referred
 from attune.tasks.common.parts import Given, Parts, Targets
 
 CHUNK = 2048
@@ -55,6 +56,8 @@ class Encoded:
         lost: Those of them that no token stands for.
         parts: Of several tasks, by name: the same rows with the targets of each.
         there: Of several tasks, by name `(N,)`: which rows have gold.
+        reference: `(N, S)`, what the untuned model holds of the S texts of each row, where the objective compares with
+            that.
     """
 
     def __init__(self, flat: NDArray[np.int64], starts: NDArray[np.int64], targets: Tensor | NDArray[np.int32]) -> None:
@@ -71,6 +74,7 @@ class Encoded:
         self.lost = 0
         self.parts: dict[str, Encoded] = {}
         self.there: dict[str, Tensor] = {}
+        self.reference: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -96,10 +100,16 @@ class Encoded:
 
         Returns:
             `(B,)` or `(B, K)`; or `(P, T)` int64 of the tokens of their P pieces, padded as `collate` pads them. Of
-            several tasks `Targets`.
+            several tasks `Targets`; with a reference `Referred`.
         """
         if self.parts:
             return self._of_several(indices)
+        if self.reference is not None:
+            return Referred(self.tokens_of(indices), self.reference[torch.as_tensor(np.asarray(indices))])
+        return self.tokens_of(indices)
+
+    def tokens_of(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
+        """Targets of several rows of one task, without a reference."""
         if isinstance(self.each, Tensor):
             return self.each[torch.as_tensor(np.asarray(indices), dtype=torch.int64)]
         parts: list[NDArray[np.int32]] = []

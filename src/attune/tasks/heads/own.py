@@ -39,7 +39,7 @@ class OwnHead(nn.Module):
 
         Args:
             features: `(B, T, V)`, for each place of what is written what may stand there.
-            targets: `(B, T)`, −100 where nothing is learned; or of rows in two pieces, what is read and what is
+            targets: `(B, T)`, −100 where nothing is learned; or of texts in two pieces, what is read and what is
                 written, `(2B, T)`, in which that of the piece read holds nothing.
 
         Returns:
