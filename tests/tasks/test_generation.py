@@ -415,3 +415,10 @@ def test_slots_may_come_as_a_mapping_and_are_learned(tmp_path):
     assert labels.names == ("food[French]", "name[The Eagle]")
     found = task.judged("x", [Prediction("The Eagle.")], [gold], labels)
     assert found.measure(np.ones((1, 1)))["slot_error_rate"][0] == 0.5
+
+
+def test_slots_are_not_chosen_by_where_no_row_has_any(tmp_path):
+    write_rows(tmp_path / "rows.jsonl", written_rows(40))
+    wanted = recipe("seq2seq", preset="data_to_text").having("training", metric="slot_error_rate")
+    with pytest.raises(DataError, match="no validation row has slots"):
+        train(wanted, tmp_path, tmp_path / "run")

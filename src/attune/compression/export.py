@@ -61,6 +61,11 @@ def refuse(bundle: Bundle) -> None:
             "no plain folder answers several tasks", where=str(bundle.path), expected="a bundle of one task",
             remedy="serve the bundle with attune, or export its adapter with --format peft",
         )  # fmt: skip
+    if getattr(task.options, "hybrid", None):
+        raise UnsupportedError(
+            "no plain folder has the templates and n-grams that answer beside its network", where=str(bundle.path),
+            expected="a bundle without task.hybrid", remedy="serve the bundle with attune",
+        )  # fmt: skip
     if hasattr(task, "tell") or hasattr(bundle.model.head, "tied"):
         return
     if reads_of(task) == "tokens":

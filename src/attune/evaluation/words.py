@@ -130,6 +130,9 @@ BASELINES = {
     "nearest": "the text of the nearest training row",
     "centroid": "the sentences nearest to the middle of their text, untuned",
     "often right": "how often a candidate was right before",
+    "template": "templates alone",
+    "ngram": "n-grams of templates alone",
+    "neural": "the network alone",
 }
 
 PLAIN = (

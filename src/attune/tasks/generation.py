@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from attune.core import conversation
@@ -25,12 +26,15 @@ from attune.tasks.common.aligned import Aligned
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.decoding_options import DecodingOptions
 from attune.tasks.common.labelled import Labels
-from attune.tasks.common.presets import PRESETS, Name
+from attune.tasks.common.lexicon import NOTHING_SAID, Lexicon
+from attune.tasks.common.presets import PRESETS, Name, slots_text
 from attune.tasks.common.prompts import FEWEST, Prompts, too_long
 from attune.tasks.common.scored import figures, metric_of
 from attune.tasks.common.sentences import sentences
-from attune.tasks.common.text_scores import SURPRISE, TextScores
+from attune.tasks.common.text_scores import SLOTS, SURPRISE, TextScores
 from attune.tasks.heads.registry import HEADS
+from attune.tasks.hybrid.hybrid_options import HybridOptions
+from attune.tasks.hybrid.voice import DRAWN, FIXED, NEURAL, Voice, lexicon_of, meaning_of
 
 LEAD = 3
 """Sentences of a text that stand for its summary."""
@@ -59,6 +63,24 @@ class GenerationOptions(Options):
     """sacreBLEU's tokenizer for BLEU: 13a for European languages, zh for Chinese."""
     decoding: DecodingOptions = Field(default_factory=lambda: DecodingOptions.model_validate({}))
     """How a text is searched for or drawn."""
+    hybrid: HybridOptions | None = None
+    """For the preset data_to_text: templates and n-grams answer beside the network, and of all texts the most natural
+    one without slot error is given. `true`, or a table. Not given: the network alone."""
+
+    @field_validator("hybrid", mode="before")
+    @classmethod
+    def switched(cls, found: Any) -> Any:
+        """Takes true for the defaults, and false for nothing."""
+        return ({} if found else None) if isinstance(found, bool) else found
+
+    @model_validator(mode="after")
+    def together(self) -> Self:
+        """Refuses values that do not go together."""
+        if self.hybrid and self.preset != "data_to_text":
+            raise ValueError(f'hybrid says slots, and preset {self.preset!r} has none; set preset = "data_to_text"')
+        if self.hybrid and (self.decoding.required or self.decoding.forbidden):
+            raise ValueError("hybrid with required or forbidden phrases, which templates know nothing of")
+        return self
 
 
 class Generation:
@@ -67,6 +89,8 @@ class Generation:
     Args:
         options: Validated options.
         prompts: How rows are read by one backbone; without it nothing is read.
+        learned: What was learned of the training rows besides weights, as `learn` gave it.
+        source: Who answers alone, of a hybrid: `template`, `ngram` or `neural`. Empty: the best of all.
     """
 
     Options: ClassVar[type[GenerationOptions]] = GenerationOptions
@@ -88,10 +112,18 @@ class Generation:
         "how likely a text is says little of how good it is."
     )
 
-    def __init__(self, options: GenerationOptions, prompts: Prompts | None = None) -> None:
+    def __init__(
+        self,
+        options: GenerationOptions,
+        prompts: Prompts | None = None,
+        learned: Mapping[str, Any] | None = None,
+        source: str = "",
+    ) -> None:
         self.options = options
         self.preset = PRESETS[options.preset]
         self.prompts = prompts
+        self.learned: Mapping[str, Any] = learned or {}
+        self.source = source
         self.called = {"majority": self.preset.majority, "tfidf": "nearest"}
 
     def on(self, backbone: Any) -> Self:
@@ -100,7 +132,47 @@ class Generation:
         cue = self.preset.cue if options.cue is None else options.cue
         cue = cue if backbone.onward else ""
         talks = options.preset == "dialogue"
-        return type(self)(options, Prompts(backbone, options.before, cue, talks, options.max_target))
+        prompts = Prompts(backbone, options.before, cue, talks, options.max_target)
+        return type(self)(options, prompts, self.learned, self.source)
+
+    def learn(self, golds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What is learned of rows besides weights, and kept in the bundle: how slots are said, and of a hybrid texts.
+
+        Args:
+            golds: What is right for the training rows.
+
+        Returns:
+            JSON values; empty where no row has slots.
+
+        Raises:
+            DataError: A template that was given has a place for a slot that no row has.
+        """
+        if self.options.hybrid:
+            return Voice.learn(golds, self.options.hybrid).plain()
+        return {"lexicon": lexicon_of(golds).plain()} if any(gold.get("slots") for gold in golds) else {}
+
+    def knowing(self, learned: Mapping[str, Any]) -> Self:
+        """This task with what was learned of rows."""
+        return type(self)(self.options, self.prompts, learned, self.source)
+
+    @cached_property
+    def voice(self) -> Voice | None:
+        """What answers beside the network, of a hybrid that has learned."""
+        options = self.options.hybrid
+        return Voice.of(self.learned, options) if options and self.learned else None
+
+    def alone(self) -> dict[str, Self]:
+        """Of a hybrid, by name: this task with one source alone, checked by nobody."""
+        sources = (FIXED, DRAWN, NEURAL) if self.voice else ()
+        return {name: type(self)(self.options, self.prompts, self.learned, name) for name in sources}
+
+    def lexicon(self, labels: Labels) -> Lexicon:
+        """How values of slots are said; by themselves, where nothing else was learned."""
+        if self.voice:
+            return self.voice.lexicon
+        if self.learned:
+            return Lexicon.of(self.learned["lexicon"])
+        return NOTHING_SAID.knowing(slot for name in labels.names for slot in slots.slots_of(name) or [])
 
     def check_room(self, family: Any, config: Any) -> None:
         """Refuses a network without positions for what is to be written, before data is read.
@@ -136,7 +208,8 @@ class Generation:
     def form(self) -> Form:
         """What a row must have."""
         gold = Gold(self.right, lambda _: [], "a text to be written, or a list of such,")
-        return Form(gold=gold, made=self.preset.made, alias=self.preset.alias)
+        made = said_in if self.options.hybrid else self.preset.made
+        return Form(gold=gold, made=made, alias=self.preset.alias)
 
     def right(self, cell: Any, row: Mapping[str, Any]) -> dict[str, Any]:
         """What is right for a row: its target texts, and for data the slots they should say.
@@ -247,12 +320,33 @@ class Generation:
         return features
 
     def tell(self, backbone: Any, ids: Sequence[NDArray[np.int64]]) -> list[Told]:
-        """What the backbone writes of rows that were read."""
+        """What the backbone writes of rows that were read; nothing where others answer alone."""
+        if self.source in (FIXED, DRAWN):
+            return [UNTOLD] * len(ids)
         return backbone.tell(ids, self.options.decoding.decoding(self.options.max_target))
 
     def predictions(self, asked: Asked) -> list[Prediction]:
         """Texts as answers; no confidence is made up."""
+        if self.voice and self.source != NEURAL:
+            rows = zip(asked.rows, asked.outputs, asked.notices, strict=True)
+            return [self.checked(str(row[FIRST]), told, notices) for row, told, notices in rows]
         return [self.answered(told, notices) for told, notices in zip(asked.outputs, asked.notices, strict=True)]
+
+    def checked(self, text: str, told: Told, notices: tuple[str, ...]) -> Prediction:
+        """One row's answer by a hybrid: a text without slot error, or none; with what said it."""
+        assert self.voice
+        try:
+            meaning = meaning_of(text)
+        except ValueError as error:
+            return Prediction("", None, (), (*notices, f"no answer: {error}"), told.first, margin=told.margin)
+        if self.source:
+            return Prediction(self.voice.alone(self.source, meaning), None, (), notices, told.first, margin=told.margin)
+        found, count = self.voice.chosen(meaning, [self.said(ids) for ids in told.texts])
+        answer, note = found.text, f"said by {found.source}: {found.right} of {count} texts have no slot error"
+        if found.errors.count:
+            wrong = ", ".join(dict.fromkeys([*found.errors.missing, *found.errors.added, *found.errors.wrong]))
+            answer, note = "", f"no answer: nothing says these slots without error: {wrong}"
+        return Prediction(answer, None, (), (*notices, note), probabilities=told.first, margin=told.margin)
 
     def answered(self, told: Told, notices: tuple[str, ...]) -> Prediction:
         """One row's answer."""
@@ -271,7 +365,7 @@ class Generation:
         """Texts beside what was right."""
         return TextScores(
             name, list(golds), [str(found.answer) for found in predictions], None,
-            first=self.preset.first, tokenise=self.options.tokenise, known=known(labels),
+            first=self.preset.first, tokenise=self.options.tokenise, lexicon=self.lexicon(labels),
         )  # fmt: skip
 
     def metric(self, name: str) -> tuple[str, bool]:
@@ -287,6 +381,12 @@ class Generation:
             RecipeError: There is no such metric.
         """
         return metric_of(TextScores, name or SURPRISE)
+
+    def unmeasured(self, name: str, golds: Iterable[Mapping[str, Any]]) -> str:
+        """What a metric needs and no row has, in words; empty where it can be measured."""
+        if name == SLOTS and not any(gold.get("slots") for gold in golds):
+            return 'slots (preset = "data_to_text", and what is read as name[value], name[value])'
+        return ""
 
     def metrics(self, answers: TextScores) -> dict[str, float]:
         """Every metric of the task, by name."""
@@ -319,9 +419,15 @@ class Generation:
         return [Prediction(text) for text in found]
 
 
-def known(labels: Labels) -> slots.Known:
-    """The values of slots that were learned."""
-    return slots.known_of(slots.slots_of(name) or [] for name in labels.names)
+UNTOLD = Told([], np.zeros(0, dtype=np.float32), 1.0)
+"""Stands for what a network was not asked."""
+
+
+def said_in(cell: Any) -> str:
+    """A meaning representation that can be said slot by slot; raises ValueError with a clause where there is none."""
+    text = slots_text(cell)
+    meaning_of(text)
+    return text
 
 
 def lead(text: str) -> str:

@@ -9,12 +9,12 @@ import pytest
 from nltk.lm import KneserNeyInterpolated
 from nltk.util import everygrams
 
+from attune.tasks.common.lexicon import Lexicon, learn_lexicon
+from attune.tasks.common.slot_check import SlotErrors, check, exact, slot_error_rate
+from attune.tasks.common.slots import read_meaning, words_of, written
 from attune.tasks.hybrid.chooser import Candidate, choose
 from attune.tasks.hybrid.drawing import Drawer
-from attune.tasks.hybrid.lexicon import Lexicon, learn_lexicon
-from attune.tasks.hybrid.meaning import read_meaning, words_of, written
 from attune.tasks.hybrid.ngram import BEGIN, END, NGrams, text_of, tokens_of
-from attune.tasks.hybrid.slots import SlotErrors, check, exact, slot_error_rate
 from attune.tasks.hybrid.templates import Template, Templates, delexicalised, fluency_of, given
 
 NAMES, FOODS = ["The Eagle", "Cotto", "Aromi", "The Mill"], ["English", "Chinese", "Indian"]
@@ -72,8 +72,8 @@ def test_meanings_are_read_and_written():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "no slot"), ("name The Eagle", "where slot"), ("name[]", "no value"), ("a[1], a[2]", "twice"),
-     ("a[1] b[2]", "where slot"), ("a[b[c]]", "where slot")],
+    [("", "where slots"), ("name The Eagle", "where slots"), ("name[]", "no value"), ("a[1], a[2]", "twice"),
+     ("a[1] b[2]", "where slots"), ("a[b[c]]", "where slots")],
 )  # fmt: skip
 def test_other_forms_are_refused(text, message):
     with pytest.raises(ValueError, match=message):

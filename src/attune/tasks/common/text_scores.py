@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from attune.core.records import Scores
 from attune.tasks.common.bleu import BLEU_COUNTS, CHRF_COUNTS, bleu, bleu_counts, chrf, chrf_counts
+from attune.tasks.common.lexicon import NOTHING_SAID, Lexicon
 from attune.tasks.common.rouge import rouge
-from attune.tasks.common.slots import Known, faults
+from attune.tasks.common.slot_check import check
 
 Floats = NDArray[np.float64]
 Plain = dict[str, Any]
@@ -33,7 +34,7 @@ class TextScores(Scores):
     Attributes:
         first: The metrics to show first.
         tokenise: What sacreBLEU calls the tokenizer of BLEU.
-        known: The values that slots may have.
+        lexicon: How the values of slots are said.
         counts: `(N, M)` what is counted of the rows, where it is known already.
         surprise: `(N, 2)` the loss of each row's first reference in nats, and its tokens; nothing for whom has no
             probabilities of texts.
@@ -45,7 +46,7 @@ class TextScores(Scores):
     headline: ClassVar[tuple[str, ...]] = ("bleu", "chrf", "rouge_l")
     first: tuple[str, ...] = headline
     tokenise: str = "13a"
-    known: Known = field(default_factory=dict[str, frozenset[str]])
+    lexicon: Lexicon = NOTHING_SAID
     counts: Floats | None = None
     surprise: Floats | None = None
 
@@ -76,12 +77,14 @@ class TextScores(Scores):
         """What is counted of one row."""
         right: Sequence[str] = gold["texts"]
         same = float(any(plain(text) == plain(one) for one in right))
+        slots = check(text, gold.get("slots") or [], self.lexicon)
         return [
             *bleu_counts(text, right, self.tokenise),
             *chrf_counts(text, right),
             *rouge(text, tuple(right)),
             same,
-            *faults(text, gold.get("slots") or [], self.known),
+            *map(len, (slots.missing, slots.added, slots.wrong)),
+            slots.slots,
         ]
 
     def measure(self, weights: Floats) -> dict[str, Floats]:

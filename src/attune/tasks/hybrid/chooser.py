@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from attune.tasks.hybrid.lexicon import Lexicon
-from attune.tasks.hybrid.meaning import Meaning
-from attune.tasks.hybrid.slots import SlotErrors, check
+from attune.tasks.common.lexicon import Lexicon
+from attune.tasks.common.slot_check import SlotErrors, check
+from attune.tasks.common.slots import Meaning
 from attune.tasks.hybrid.templates import Fluency, Templates
 
 
