@@ -20,6 +20,10 @@ from attune.core.recipe import Options
 from attune.core.records import Alternative, Input, Prediction
 from attune.core.texts import FIRST
 from attune.errors import DataError
+from attune.tasks.code import sandbox
+from attune.tasks.code.passing import passed
+from attune.tasks.code.problems import FIELDS, problem_of, program_of
+from attune.tasks.code.program_options import ProgramOptions
 from attune.tasks.common import slots
 from attune.tasks.common.aids import Aids
 from attune.tasks.common.aligned import Aligned
@@ -31,7 +35,7 @@ from attune.tasks.common.presets import PRESETS, Name, slots_text
 from attune.tasks.common.prompts import FEWEST, Prompts, too_long
 from attune.tasks.common.scored import figures, metric_of
 from attune.tasks.common.sentences import sentences
-from attune.tasks.common.text_scores import SLOTS, SURPRISE, TextScores
+from attune.tasks.common.text_scores import SLOTS, SURPRISE, TRIES, TextScores
 from attune.tasks.heads.registry import HEADS
 from attune.tasks.hybrid.hybrid_options import HybridOptions
 from attune.tasks.hybrid.voice import DRAWN, FIXED, NEURAL, Voice, lexicon_of, meaning_of
@@ -67,7 +71,11 @@ class GenerationOptions(Options):
     """For the preset data_to_text: templates and n-grams answer beside the network, and of all texts the most natural
     one without slot error is given. `true`, or a table. Not given: the network alone."""
 
-    @field_validator("hybrid", mode="before")
+    programs: ProgramOptions | None = None
+    """For the preset code: programs that were written are run with their rows' tests where they are evaluated, limited
+    and without network. `true`, or a table. Not given: nothing is run."""
+
+    @field_validator("hybrid", "programs", mode="before")
     @classmethod
     def switched(cls, found: Any) -> Any:
         """Takes true for the defaults, and false for nothing."""
@@ -80,6 +88,12 @@ class GenerationOptions(Options):
             raise ValueError(f'hybrid says slots, and preset {self.preset!r} has none; set preset = "data_to_text"')
         if self.hybrid and (self.decoding.required or self.decoding.forbidden):
             raise ValueError("hybrid with required or forbidden phrases, which templates know nothing of")
+        if self.programs and self.preset != "code":
+            raise ValueError(f'programs are run, and preset {self.preset!r} writes none; set preset = "code"')
+        if self.programs and self.decoding.candidates > 1 and not self.decoding.sample:
+            raise ValueError(
+                "several candidates of one search, of which no pass@k is known; set decoding.sample = true"
+            )
         return self
 
 
@@ -184,8 +198,11 @@ class Generation:
         Raises:
             RecipeError: Fewer than eight tokens are left to read, the decoder has too few positions, or the bounds of
                 what is written do not go together.
+            MachineError: Programs are to be run, and cannot be run apart here.
         """
         self.options.decoding.decoding(self.options.max_target)
+        if self.options.programs:
+            sandbox.run("pass")
         places = family.positions(config) if family.onward else family.written_positions(config)
         least = FEWEST if family.onward else 1
         if places is not None and places - self.options.max_target < least:
@@ -209,7 +226,7 @@ class Generation:
         """What a row must have."""
         gold = Gold(self.right, lambda _: [], "a text to be written, or a list of such,")
         made = said_in if self.options.hybrid else self.preset.made
-        return Form(gold=gold, made=made, alias=self.preset.alias)
+        return Form(gold=gold, made=made, alias=self.preset.alias, beside=FIELDS if self.options.programs else {})
 
     def right(self, cell: Any, row: Mapping[str, Any]) -> dict[str, Any]:
         """What is right for a row: its target texts, and for data the slots they should say.
@@ -219,10 +236,11 @@ class Generation:
             row: For what was read.
 
         Returns:
-            `{"texts": […]}`, with `slots` where what is read is a meaning representation.
+            `{"texts": […]}`, with `slots` where what is read is a meaning representation, and `problem` where programs
+            are run.
 
         Raises:
-            ValueError: There is no text, or an empty one.
+            ValueError: There is no text, or an empty one; or no tests, where programs are run.
         """
         if self.options.preset == "dialogue" and (messages := conversation.given(cell)):
             if messages[-1]["role"] != "assistant":
@@ -234,7 +252,12 @@ class Generation:
         if not texts or not all(text.strip() for text in texts):
             raise ValueError("an empty target, from which nothing can be learned")
         found = slots.slots_of(str(row[FIRST])) if self.options.preset == "data_to_text" else None
-        return {"texts": texts, **({"slots": [list(slot) for slot in found]} if found else {})}
+        run = self.options.programs
+        return {
+            "texts": texts,
+            **({"slots": [list(slot) for slot in found]} if found else {}),
+            **({"problem": problem_of(row, continues=run.continues)} if run else {}),
+        }
 
     def answers_with(self, labels: Labels) -> str:
         """What an answer is, for the card."""
@@ -353,20 +376,36 @@ class Generation:
         texts = [self.said(ids) for ids in told.texts]
         lacking = [phrase for phrase in self.options.decoding.required if phrase not in texts[0]]
         notes = [f"does not say {phrase!r}: the text would have been too long" for phrase in lacking]
-        others = tuple(Alternative(text, None) for text in dict.fromkeys(texts[1:]) if text != texts[0])
+        rest = texts[1:] if self.options.programs else [each for each in dict.fromkeys(texts[1:]) if each != texts[0]]
+        others = tuple(Alternative(text, None) for text in rest)  # of programs every draw counts, alike or not
         return Prediction(texts[0], None, others, (*notices, *notes), probabilities=told.first, margin=told.margin)
 
     def said(self, ids: NDArray[np.int64]) -> str:
-        """Token ids as a text."""
+        """Token ids as a text; a program keeps the space that its first line begins with."""
         found: str = self.asked.backbone.tokenizer.decode(ids.tolist(), skip_special_tokens=True)
-        return found.strip()
+        return found.rstrip().lstrip("\n") if self.options.preset == "code" else found.strip()
 
     def judged(self, name: str, predictions: Sequence[Prediction], golds: Sequence[Any], labels: Labels) -> TextScores:
         """Texts beside what was right."""
         return TextScores(
             name, list(golds), [str(found.answer) for found in predictions], None,
             first=self.preset.first, tokenise=self.options.tokenise, lexicon=self.lexicon(labels),
+            passed=self.passed(predictions, golds),
         )  # fmt: skip
+
+    def passed(self, predictions: Sequence[Prediction], golds: Sequence[Any]) -> NDArray[np.float64] | None:
+        """Programs of each row, and how many passed its tests `(N, 2)`; nothing where the recipe runs none."""
+        if not self.options.programs or len(predictions) != len(golds):
+            return None
+        problems = [gold["problem"] for gold in golds]
+        each = [
+            [program_of(text, problem) for text in (str(found.answer), *(other.label for other in found.alternatives))]
+            for found, problem in zip(predictions, problems, strict=True)
+        ]
+        verdicts = passed(problems, each, self.options.programs.limits())
+        return np.array([[len(row), sum(one.passed for one in row)] for row in verdicts], dtype=np.float64).reshape(
+            -1, 2
+        )
 
     def metric(self, name: str) -> tuple[str, bool]:
         """A metric to choose on, and whether more of it is better; perplexity, for which nothing need be written.
@@ -386,6 +425,9 @@ class Generation:
         """What a metric needs and no row has, in words; empty where it can be measured."""
         if name == SLOTS and not any(gold.get("slots") for gold in golds):
             return 'slots (preset = "data_to_text", and what is read as name[value], name[value])'
+        tries = TRIES.get(name, 0)
+        if tries and not (self.options.programs and self.options.decoding.candidates >= tries):
+            return f"{tries} program(s) that are run (task.programs, and task.decoding.candidates)"
         return ""
 
     def metrics(self, answers: TextScores) -> dict[str, float]:

@@ -70,7 +70,7 @@ def check(text: str, slots: Meaning | Iterable[Sequence[str]], lexicon: Lexicon)
 def asked(slots: Meaning | Iterable[Sequence[str]]) -> dict[str, dict[str, None]]:
     """The values to look for of each slot, each once, in the order given."""
     found: dict[str, dict[str, None]] = {}
-    pairs: Iterable[Sequence[str]] = slots.items() if isinstance(slots, Mapping) else slots
+    pairs: Iterable[Sequence[str]] = slots.items() if isinstance(slots, dict) else slots
     for slot, value in pairs:
         if value.lower() not in UNSAID:
             found.setdefault(slot, {})[value] = None
