@@ -283,6 +283,7 @@ def test_plain_transformers_writes_what_the_bundle_writes(trained, family, tmp_p
         tmp_path / "plain"
     )
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "plain")
+    assert network.generation_config.eos_token_id == list(bundle.model.backbone.stops)
     for row in written_rows(4, seed=9):
         text = row["source"] + ("\nTranslation:\n" if family == "causal" else "")
         read = tokenizer([text], return_tensors="pt", return_token_type_ids=False)

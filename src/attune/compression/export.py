@@ -202,7 +202,7 @@ def chosen_by(config: Any, decoding: Any, longest: int, backbone: Any) -> Any:
         wanted["bad_words_ids"] = [*(config.bad_words_ids or []), *phrases(backbone.tokenizer, decoding.forbidden)]
     found = copy.deepcopy(config)
     found.update(**wanted)
-    found.eos_token_id = backbone.tokenizer.eos_token_id if found.eos_token_id is None else found.eos_token_id
+    found.eos_token_id = list(backbone.stops) or None
     found.pad_token_id = backbone.pad if found.pad_token_id is None else found.pad_token_id
     return found
 

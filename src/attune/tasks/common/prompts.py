@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attune.core.conversation import Message, messages_of
+from attune.core.conversation import Message, messages_of, unturned
 from attune.core.encoding import Encoding
 from attune.core.packing import IGNORED, as_pieces, ids_of
 from attune.core.records import Input
@@ -207,7 +207,7 @@ def following(prompt: Ids, written: Ids) -> NDArray[np.int32]:
 
 def transcript(messages: Sequence[Message]) -> str:
     """A conversation as plain text, a line a message."""
-    return "\n".join(f"{one['role']}: {one['content']}" for one in messages)
+    return "\n".join(f"{one['role']}: {unturned(one['content'])}" for one in messages)
 
 
 def too_long(longest: int, places: int, least: int) -> RecipeError:
