@@ -423,3 +423,33 @@ def test_slots_are_not_chosen_by_where_no_row_has_any(tmp_path):
     wanted = recipe("seq2seq", preset="data_to_text").having("training", metric="slot_error_rate")
     with pytest.raises(DataError, match="no validation row has slots"):
         train(wanted, tmp_path, tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "bart"])
+def test_long_texts_are_read_to_their_end_in_segments(kind, root, tmp_path, monkeypatch):
+    on = bench(kind, root, tmp_path, preset="summarisation", segments=True, max_target=8, before="help me ")
+    backbone, read = on.model.backbone, []
+
+    def tell(rows, how, **more):
+        read.append([backbone.tokenizer.decode(ids_of(row).tolist(), skip_special_tokens=True) for row in rows])
+        return type(backbone).tell(backbone, rows, how, **more)
+
+    monkeypatch.setattr(backbone, "tell", tell)
+    draw = random.Random(1)
+    words = draw.choices(WORDS, k=400)
+    text = "".join(f"{word}{draw.choice(['. ', ' ', ' ', chr(10) * 2])}" for word in words)
+    (found,) = on.model.predict([{"text": text}])
+    assert len(read) > 2, "summaries of summaries are too long, too"
+    said = " ".join(part.replace("help me", "").replace("summary :", "") for part in read[0])
+    assert [word for word in said.split() if word in WORDS] == words
+    count = sum(map(len, read[:-1]))
+    assert found.notices == (f"read in {count} segments, whose summaries were summarised",)
+    assert len(read[-1]) == 1
+    short = [{"text": "where is my card"}, {"text": text}, {"text": text + " late"}]
+    before, again, _ = on.model.predict(short)
+    assert again == found and before.notices == () and before == on.model.predict(short[:1])[0]
+
+
+def test_segments_are_of_summaries():
+    with pytest.raises(ValueError, match='set preset = "summarisation"'):
+        GenerationOptions(preset="translation", segments=True)

@@ -175,6 +175,7 @@ def writing_network(bundle: Bundle, backbone: Any, out: Path) -> str:
     prompts = bundle.model.task.asked
     what = "conversations by its chat template" if prompts.talks else repr(prompts.whole("{text}"))
     left = "; required phrases are not said" if options.decoding.required else ""
+    left += "; a long text is cut, and not read in segments" if options.segments else ""
     return f"{type(network).__name__} for plain `transformers`, which reads {what} and writes with generate(){left}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
@@ -34,6 +35,7 @@ from attune.tasks.common.lexicon import NOTHING_SAID, Lexicon
 from attune.tasks.common.presets import PRESETS, Name, slots_text
 from attune.tasks.common.prompts import FEWEST, Prompts, too_long
 from attune.tasks.common.scored import figures, metric_of
+from attune.tasks.common.segments import segments
 from attune.tasks.common.sentences import sentences
 from attune.tasks.common.text_scores import SLOTS, SURPRISE, TRIES, TextScores
 from attune.tasks.heads.registry import HEADS
@@ -67,6 +69,9 @@ class GenerationOptions(Options):
     """sacreBLEU's tokenizer for BLEU: 13a for European languages, zh for Chinese."""
     decoding: DecodingOptions = Field(default_factory=lambda: DecodingOptions.model_validate({}))
     """How a text is searched for or drawn."""
+    segments: bool = False
+    """For the preset summarisation: a text that is too long to be read at once is answered in segments, whose summaries
+    are summarised, over and over until they fit. Training rows are cut all the same."""
     hybrid: HybridOptions | None = None
     """For the preset data_to_text: templates and n-grams answer beside the network, and of all texts the most natural
     one without slot error is given. `true`, or a table. Not given: the network alone."""
@@ -88,6 +93,8 @@ class GenerationOptions(Options):
             raise ValueError(f'hybrid says slots, and preset {self.preset!r} has none; set preset = "data_to_text"')
         if self.hybrid and (self.decoding.required or self.decoding.forbidden):
             raise ValueError("hybrid with required or forbidden phrases, which templates know nothing of")
+        if self.segments and self.preset != "summarisation":
+            raise ValueError(f'segments of what preset {self.preset!r} reads; set preset = "summarisation"')
         if self.programs and self.preset != "code":
             raise ValueError(f'programs are run, and preset {self.preset!r} writes none; set preset = "code"')
         if self.programs and self.decoding.candidates > 1 and not self.decoding.sample:
@@ -300,6 +307,41 @@ class Generation:
         del golds, labels
         return []
 
+    def condensed(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Rows as they are read to be answered: where a text is too long, the summaries of its segments stand for it.
+
+        Args:
+            rows: With their texts.
+
+        Returns:
+            The rows; those that were read in segments with their number.
+        """
+        if not self.options.segments or self.asked.free < FEWEST:
+            return rows
+        found = [dict(row) for row in rows]
+        for _ in range(DEEPEST):
+            long = [row for row in found if not self.asked.fits(str(row[FIRST]))]
+            if not long:
+                break
+            self.condense(long)
+        return found
+
+    def condense(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Puts the summaries of its segments in the place of each row's text.
+
+        A summary has at most a quarter of the tokens of what is read at once, so that what comes of it is shorter.
+        """
+        how = self.options.decoding.decoding(self.options.max_target)
+        longest = max(1, min(how.longest, self.asked.free // 4))
+        how = replace(how, longest=longest, shortest=min(how.shortest, longest), required=(), candidates=1)
+        parts = [segments(str(row[FIRST]), self.asked.fits) for row in rows]
+        read = self.asked.read([{FIRST: part} for own in parts for part in own])
+        told = iter(self.asked.backbone.tell(read.ids, how))
+        for row, own in zip(rows, parts, strict=True):
+            texts = [self.said(next(told).texts[0]) for _ in own]
+            row[FIRST] = "\n".join(text for text in texts if text)
+            row[SEGMENTS] = row.get(SEGMENTS, 0) + len(own)
+
     def examples(
         self, rows: Sequence[Mapping[str, Any]], golds: Sequence[Any], encoding: Encoding, labels: Labels
     ) -> tuple[Encoding, Aligned]:
@@ -353,7 +395,10 @@ class Generation:
         if self.voice and self.source != NEURAL:
             rows = zip(asked.rows, asked.outputs, asked.notices, strict=True)
             return [self.checked(str(row[FIRST]), told, notices) for row, told, notices in rows]
-        return [self.answered(told, notices) for told, notices in zip(asked.outputs, asked.notices, strict=True)]
+        return [
+            self.answered(told, (*parted(row), *notices))
+            for row, told, notices in zip(asked.rows, asked.outputs, asked.notices, strict=True)
+        ]
 
     def checked(self, text: str, told: Told, notices: tuple[str, ...]) -> Prediction:
         """One row's answer by a hybrid: a text without slot error, or none; with what said it."""
@@ -461,8 +506,18 @@ class Generation:
         return [Prediction(text) for text in found]
 
 
+DEEPEST = 16
+"""Times that summaries are summarised at most; a text that is still too long then is cut, and the answer says so."""
+SEGMENTS = " segments"
+"""Where a row keeps in how many segments it was read; no name of a column."""
 UNTOLD = Told([], np.zeros(0, dtype=np.float32), 1.0)
 """Stands for what a network was not asked."""
+
+
+def parted(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a person is told of a row that was read in segments."""
+    count = row.get(SEGMENTS, 0)
+    return (f"read in {count} segments, whose summaries were summarised",) if count else ()
 
 
 def said_in(cell: Any) -> str:

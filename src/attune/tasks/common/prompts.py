@@ -83,6 +83,15 @@ class Prompts:
             encoding = replace(again, truncated=encoding.truncated)
         return self.unended(encoding)
 
+    def fits(self, text: str) -> bool:
+        """Whether a text is read to its end."""
+        return len(self.backbone.tokenizer(self.whole(text), verbose=False)["input_ids"]) <= self.room
+
+    @property
+    def free(self) -> int:
+        """Tokens of a text at most, what stands around it left out."""
+        return self.room - len(self.backbone.tokenizer(self.whole(""))["input_ids"])
+
     def whole(self, text: str) -> str:
         """A text with what stands around it."""
         return f"{self.before}{text}{self.cue}"

@@ -34,7 +34,7 @@ class SlotErrors:
         return len(self.missing) + len(self.added) + len(self.wrong)
 
 
-def check(text: str, slots: Meaning | Iterable[Sequence[str]], lexicon: Lexicon) -> SlotErrors:
+def check(text: str, slots: Iterable[Sequence[str]], lexicon: Lexicon) -> SlotErrors:
     """Holds a text against the slots that it should say.
 
     It is exact for what the lexicon knows: a value in words that it does not know counts as missing, so that a text
@@ -42,7 +42,7 @@ def check(text: str, slots: Meaning | Iterable[Sequence[str]], lexicon: Lexicon)
 
     Args:
         text: A text.
-        slots: Slot to value; or names with values, where a slot may have several.
+        slots: Names with values; a slot may have several.
         lexicon: How values are said.
 
     Returns:
@@ -67,11 +67,10 @@ def check(text: str, slots: Meaning | Iterable[Sequence[str]], lexicon: Lexicon)
     return SlotErrors(tuple(missing), added, tuple(wrong), sum(map(len, wanted.values())))
 
 
-def asked(slots: Meaning | Iterable[Sequence[str]]) -> dict[str, dict[str, None]]:
+def asked(slots: Iterable[Sequence[str]]) -> dict[str, dict[str, None]]:
     """The values to look for of each slot, each once, in the order given."""
     found: dict[str, dict[str, None]] = {}
-    pairs: Iterable[Sequence[str]] = slots.items() if isinstance(slots, dict) else slots
-    for slot, value in pairs:
+    for slot, value in slots:
         if value.lower() not in UNSAID:
             found.setdefault(slot, {})[value] = None
     return found
@@ -96,6 +95,6 @@ def slot_error_rate(errors: Iterable[SlotErrors]) -> float:
     return sum(one.count for one in found) / total if total else 0.0
 
 
-def exact(text: str, slots: Meaning | Iterable[Sequence[str]], lexicon: Lexicon) -> bool:
-    """Whether a text has no slot error."""
-    return not check(text, slots, lexicon).count
+def exact(text: str, meaning: Meaning, lexicon: Lexicon) -> bool:
+    """Whether a text says a meaning without slot error."""
+    return not check(text, meaning.items(), lexicon).count

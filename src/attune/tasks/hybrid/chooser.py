@@ -51,9 +51,9 @@ def choose(
     Returns:
         The most natural candidate without slot error; the templates' text where there is none.
     """
-    right = [one for one in candidates if not check(one.text, meaning, lexicon).count]
+    right = [one for one in candidates if not check(one.text, meaning.items(), lexicon).count]
     if right:
         best = max(right, key=lambda one: (fluency(one.text), one.text))
     else:
         best = Candidate("template", templates.say(meaning, fluency))
-    return Choice(best.source, best.text, check(best.text, meaning, lexicon), len(right))
+    return Choice(best.source, best.text, check(best.text, meaning.items(), lexicon), len(right))

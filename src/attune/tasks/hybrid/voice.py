@@ -59,7 +59,7 @@ def meaning_of(text: str) -> Meaning:
     Raises:
         ValueError: It is none, or asks for nothing; a clause.
     """
-    wanted = asked(read_meaning(text))
+    wanted = asked(read_meaning(text).items())
     if not wanted:
         raise ValueError("no slot has a value that could be said")
     return dict(pairs_of(wanted))
