@@ -30,20 +30,17 @@ from attune.tasks.common.aids import Aids
 from attune.tasks.common.aligned import Aligned
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.decoding_options import DecodingOptions
+from attune.tasks.common.excerpts import lead
 from attune.tasks.common.labelled import Labels
 from attune.tasks.common.lexicon import NOTHING_SAID, Lexicon
 from attune.tasks.common.presets import PRESETS, Name, slots_text
 from attune.tasks.common.prompts import FEWEST, Prompts, too_long
 from attune.tasks.common.scored import figures, metric_of
 from attune.tasks.common.segments import segments
-from attune.tasks.common.sentences import sentences
 from attune.tasks.common.text_scores import SLOTS, SURPRISE, TRIES, TextScores
 from attune.tasks.heads.registry import HEADS
 from attune.tasks.hybrid.hybrid_options import HybridOptions
 from attune.tasks.hybrid.voice import DRAWN, FIXED, NEURAL, Voice, lexicon_of, meaning_of
-
-LEAD = 3
-"""Sentences of a text that stand for its summary."""
 
 
 class GenerationOptions(Options):
@@ -500,7 +497,7 @@ class Generation:
         elif self.preset.majority == "often":
             found = [Counter(targets).most_common(1)[0][0]] * len(table)
         elif self.preset.majority == "lead":
-            found = [lead(text) for text in table.texts()]
+            found = [str(lead(text, "auto").answer) for text in table.texts()]
         else:
             found = table.texts()
         return [Prediction(text) for text in found]
@@ -525,11 +522,6 @@ def said_in(cell: Any) -> str:
     text = slots_text(cell)
     meaning_of(text)
     return text
-
-
-def lead(text: str) -> str:
-    """The first sentences of a text."""
-    return " ".join(text[start:end] for start, end in sentences(text)[:LEAD])
 
 
 def nearest(texts: Sequence[str], targets: Sequence[str], asked: Sequence[str], aids: Aids) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +18,7 @@ from attune.core.records import Input
 from attune.errors import DataError, RecipeError
 
 Ids = NDArray[np.int64]
+WORD = re.compile(r"\S+")
 FEWEST = 8
 """Tokens of what is read below which nothing is worth writing."""
 
@@ -99,12 +102,23 @@ class Prompts:
     def shortened(self, text: str) -> str:
         """As much of a text as there is room for; of a conversation its end, of others their beginning."""
         tokenizer = self.backbone.tokenizer
+        if not tokenizer.is_fast:
+            return self.shortened_by_words(text)
         around = tokenizer(self.whole(""), add_special_tokens=True)["input_ids"]
         room = max(self.room - len(around) - 1, 1)
         places = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         if len(places) <= room:
             return text
         return text[places[-room][0] :] if self.talks else text[: places[room - 1][1]]
+
+    def shortened_by_words(self, text: str) -> str:
+        """The same in whole words, for a tokenizer that does not tell where its tokens stand."""
+        words = list(WORD.finditer(text))
+        if self.talks:
+            first = bisect_left(words, True, key=lambda word: self.fits(text[word.start() :]))
+            return text[words[min(first, len(words) - 1)].start() :]
+        count = bisect_left(words, True, key=lambda word: not self.fits(text[: word.end()]))
+        return text[: words[max(count - 1, 0)].end()]
 
     def unended(self, encoding: Encoding) -> Encoding:
         """Prompts without an end token behind them, where a text goes on from them."""

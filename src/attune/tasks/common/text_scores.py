@@ -41,7 +41,7 @@ class TextScores(Scores):
         counts: `(N, M)` what is counted of the rows, where it is known already.
         passed: `(N, 2)` programs of each row, and how many passed its tests; nothing where none was run.
         surprise: `(N, 2)` the loss of each row's first reference in nats, and its tokens; nothing for whom has no
-            probabilities of texts.
+            probabilities of texts. Of a conversation that a causal backbone read: of every turn of the assistant's.
     """
 
     names: ClassVar[tuple[str, ...]] = (
