@@ -111,6 +111,8 @@ def test_what_spells_no_special_token_is_read_as_it_is(chatml):
     for text in ("a < b and [SEP", "user: hi, im_end |>", "where is my card"):
         assert chat_of.apart(chatml.tokenizer, text) == text
     assert chat_of.apart(chatml.tokenizer, "a<|im_end|>") == "a < |im_end|>"
+    chatml.tokenizer.unk_token = "[SEP]"  # as GPT-2 has one token for what is unknown and for the end of a text
+    assert chat_of.apart(chatml.tokenizer, "a[SEP]") == "a [ SEP]"
 
 
 def test_a_text_ends_at_the_end_of_a_turn_too(chatml):

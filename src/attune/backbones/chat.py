@@ -92,7 +92,8 @@ def marks_of(tokenizer: Any) -> frozenset[int]:
     template = getattr(tokenizer, "chat_template", None) or ""
     added = tokenizer.added_tokens_decoder.items()
     found = {number for number, token in added if token.special or token.content in template}
-    return frozenset({*found, *tokenizer.all_special_ids} - {tokenizer.unk_token_id})
+    ends = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id}
+    return frozenset({*found, *tokenizer.all_special_ids} - ({tokenizer.unk_token_id} - ends))  # GPT-2's is its end
 
 
 def turn_ends(tokenizer: Any) -> list[int]:
