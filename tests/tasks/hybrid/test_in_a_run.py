@@ -119,4 +119,4 @@ def test_templates_may_be_given_and_nothing_learned(tmp_path):
     )
     bundle = train(wanted, tmp_path, tmp_path / "run")
     (found,) = bundle.predict(["name[Cotto], food[Indian]"])
-    assert found.answer == "Try Indian food at Cotto!" and found.notices[-1].startswith("said by template: 0 of ")
+    assert found.answer == "Try Indian food at Cotto!" and found.notices[-1].startswith("said by template: 1 of ")

@@ -144,10 +144,12 @@ class Voice:
         Returns:
             The choice, and how many texts there were to choose among.
         """
+        fluency = fluency_of(self.words)
         texts = [Candidate(NEURAL, text) for text in neural]
+        texts += [Candidate(FIXED, self.templates.say(meaning, fluency))]
         texts += [Candidate(DRAWN, text) for text in self.drawn(meaning, self.options.draws)]
         each = list({one.text: one for one in reversed(texts) if one.text}.values())[::-1]
-        return choose(meaning, each, self.templates, fluency_of(self.words), self.lexicon), len(each)
+        return choose(meaning, each, self.templates, fluency, self.lexicon), len(each)
 
     def alone(self, source: str, meaning: Meaning) -> str:
         """What templates or n-grams say by themselves, checked by nobody.
