@@ -30,8 +30,7 @@ def rows_of(backbone, texts=TEXTS):
 
 def ends(backbone):
     """The ids at which a text ends."""
-    found = backbone.network.get_base_model() if hasattr(backbone.network, "get_base_model") else backbone.network
-    return {found.generation_config.eos_token_id}
+    return {*backbone.stops}
 
 
 @torch.inference_mode()

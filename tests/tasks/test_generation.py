@@ -22,8 +22,9 @@ from attune.lifecycle.train import plan, train
 from attune.model.assemble import AXES, Cell, assemble, check, why_not
 from attune.model.bundle import load
 from attune.serving.engine import Engine
+from attune.tasks.common.aids import Aids
 from attune.tasks.common.labelled import Labels
-from attune.tasks.generation import Generation, GenerationOptions, lead
+from attune.tasks.generation import Generation, GenerationOptions
 from attune.training.encoded import encode
 from support import cells
 from support.bundles import write_rows
@@ -187,7 +188,7 @@ def test_a_template_without_the_assistant_role_is_refused(root, tmp_path):
         encode(on.model, on.table, tmp_path / "again")
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "bart"])
+@pytest.mark.parametrize("kind", ["gpt2", "bart", "marian"])
 def test_the_cue_stays_where_a_text_is_cut(kind, root, tmp_path):
     on = bench(kind, root, tmp_path, before="help me ", cue=" thanks")
     encoding = on.model.encode([{"text": " ".join(["order"] * 90)}])
@@ -283,6 +284,7 @@ def test_plain_transformers_writes_what_the_bundle_writes(trained, family, tmp_p
         tmp_path / "plain"
     )
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "plain")
+    assert network.generation_config.eos_token_id == list(bundle.model.backbone.stops)
     for row in written_rows(4, seed=9):
         text = row["source"] + ("\nTranslation:\n" if family == "causal" else "")
         read = tokenizer([text], return_tensors="pt", return_token_type_ids=False)
@@ -314,9 +316,20 @@ def test_conversations_come_as_messages_from_everywhere(tmp_path, run):
     assert answers.code == 0 and (tmp_path / "a.csv").read_text(encoding="utf-8").count("order") == 30
 
 
+class Rows:
+    """Texts that are their own targets."""
+
+    def __init__(self, texts):
+        self.texts = lambda: texts
+        self.golds = lambda: [{"texts": [text]} for text in texts]
+
+
 def test_baselines_suit_the_preset():
     text = "One is here. Two is there. Three is red. Four is blue."
-    assert lead(text) == "One is here. Two is there. Three is red."
+    (found,) = Generation(GenerationOptions(preset="summarisation")).baseline(
+        "majority", Rows([text]), Rows([text]), Labels((), ()), Aids(None, lambda: None, 0)
+    )
+    assert found.answer == "One is here. Two is there. Three is red."
     assert Generation(GenerationOptions(preset="summarisation")).called["majority"] == "lead"
     assert Generation(GenerationOptions(preset="dialogue")).called["majority"] == "often"
 
@@ -415,3 +428,44 @@ def test_slots_may_come_as_a_mapping_and_are_learned(tmp_path):
     assert labels.names == ("food[French]", "name[The Eagle]")
     found = task.judged("x", [Prediction("The Eagle.")], [gold], labels)
     assert found.measure(np.ones((1, 1)))["slot_error_rate"][0] == 0.5
+
+
+def test_slots_are_not_chosen_by_where_no_row_has_any(tmp_path):
+    write_rows(tmp_path / "rows.jsonl", written_rows(40))
+    wanted = recipe("seq2seq", preset="data_to_text").having("training", metric="slot_error_rate")
+    with pytest.raises(DataError, match="no validation row has slots"):
+        train(wanted, tmp_path, tmp_path / "run")
+
+
+@pytest.mark.parametrize(("kind", "least"), [("gpt2", 2), ("bart", 3)])
+def test_long_texts_are_read_to_their_end_in_segments(kind, least, root, tmp_path, monkeypatch):
+    on = bench(kind, root, tmp_path, preset="summarisation", segments=True, max_target=8, before="help me ")
+    backbone, read = on.model.backbone, []
+
+    def tell(rows, how, **more):
+        read.append([backbone.tokenizer.decode(ids_of(row).tolist(), skip_special_tokens=True) for row in rows])
+        return type(backbone).tell(backbone, rows, how, **more)
+
+    monkeypatch.setattr(backbone, "tell", tell)
+    draw = random.Random(1)
+    words = draw.choices(WORDS, k=400)
+    text = "".join(f"{word}{draw.choice(['. ', ' ', ' ', chr(10) * 2])}" for word in words)
+    (found,) = on.model.predict([{"text": text}])
+    assert len(read) >= least, "bart's summaries of summaries are too long, too"
+    said = " ".join(part.replace("help me", "").replace("summary :", "") for part in read[0])
+    assert [word for word in said.split() if word in WORDS] == words
+    count = sum(map(len, read[:-1]))
+    assert found.notices[0] == f"read in {count} segments, whose summaries were summarised"
+    assert len(read[-1]) == 1
+    short = [{"text": "where is my card"}, {"text": text}, {"text": text + " late"}]
+    before, again, _ = on.model.predict(short)
+    assert (
+        again == found
+        and not any("segments" in note for note in before.notices)
+        and before == on.model.predict(short[:1])[0]
+    )
+
+
+def test_segments_are_of_summaries():
+    with pytest.raises(ValueError, match='set preset = "summarisation"'):
+        GenerationOptions(preset="translation", segments=True)

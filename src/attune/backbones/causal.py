@@ -131,6 +131,11 @@ class Causal(Family):
         """
         return chat.render(self.tokenizer, messages, answer=answer)
 
+    def turn_ends(self) -> list[int]:
+        """The token that ends a turn by the chat template: a checkpoint that was never tuned for conversations may name
+        another one as the end of a text, and tuned on them writes this one."""
+        return chat.turn_ends(self.tokenizer)
+
     def tell(self, rows: Sequence[NDArray[np.int64]], how: Decoding, *, at_once: int = 16) -> list[Told]:
         """Goes on from texts, with a key-value cache; rows of like length are read together, padded on the left.
 

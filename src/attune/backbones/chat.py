@@ -11,11 +11,13 @@ import numpy as np
 from jinja2 import TemplateError
 from numpy.typing import NDArray
 
-from attune.core.conversation import Message, disorder
+from attune.core.conversation import Message, disorder, unturned
 from attune.errors import DataError
 
 MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
 """How a template says itself what the assistant says."""
+ASKED, SAID = "Who is there?", "Nobody but me."
+"""A conversation that shows what a template writes behind an answer."""
 Span = tuple[int, int]
 
 
@@ -47,6 +49,7 @@ def render(tokenizer: Any, messages: Sequence[Message], *, answer: bool) -> Chat
         DataError: The messages are in a wrong order, or the template has no place for them.
     """
     in_order(messages, answer=answer)
+    messages = [{**turn, "content": apart(tokenizer, turn["content"])} for turn in messages]
     if MARKED.search(getattr(tokenizer, "chat_template", None) or ""):
         return marked(tokenizer, messages, answer=answer)
     text, spans = told_apart(tokenizer, messages, answer=answer)
@@ -56,6 +59,62 @@ def render(tokenizer: Any, messages: Sequence[Message], *, answer: bool) -> Chat
     for begin, end in spans:
         spoken |= (places[:, 0] < end) & (places[:, 1] > begin) & (places[:, 0] < places[:, 1])
     return Chat(np.asarray(batch["input_ids"], dtype=np.int64), spoken)
+
+
+def apart(tokenizer: Any, text: str) -> str:
+    """What somebody says, what would be read as a special token broken by a space: nobody speaks for another.
+
+    Args:
+        tokenizer: A fast one.
+        text: A message's content.
+
+    Returns:
+        The text, as it is unless it spells such tokens.
+    """
+    ids = marks_of(tokenizer)
+    spelled = {tokenizer.convert_ids_to_tokens(number).strip().lower() for number in ids}
+    small = text.lower()
+    while any(token in small for token in spelled):
+        batch = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False)
+        pairs = zip(batch["input_ids"], batch["offset_mapping"], strict=True)
+        places = [(a, b) for number, (a, b) in pairs if number in ids and text[a:b].strip().lower() in spelled]
+        if not places:
+            break
+        for start, end in reversed(places):
+            token = text[start:end].strip()  # some tokens take the space before them along
+            broken = f"{token[0]} {token[1:]}" if len(token) > 1 else ""
+            text = f"{text[:start]} {broken}{text[end:]}"
+    return text
+
+
+def marks_of(tokenizer: Any) -> frozenset[int]:
+    """The tokens that mean more than their letters: special ones, and added ones that the chat template writes."""
+    template = getattr(tokenizer, "chat_template", None) or ""
+    added = tokenizer.added_tokens_decoder.items()
+    found = {number for number, token in added if token.special or token.content in template}
+    ends = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id}
+    return frozenset({*found, *tokenizer.all_special_ids} - ({tokenizer.unk_token_id} - ends))  # GPT-2's is its end
+
+
+def turn_ends(tokenizer: Any) -> list[int]:
+    """The token that ends the assistant's turn by the tokenizer's chat template; none where there is no such.
+
+    Args:
+        tokenizer: A fast one.
+
+    Returns:
+        The first special token behind what the assistant says.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        return []
+    turns = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": SAID}]
+    try:
+        _, found, rest = written(tokenizer, turns, answer=False).rpartition(SAID)
+    except DataError:
+        return []
+    marks = marks_of(tokenizer)
+    ids = tokenizer(rest, add_special_tokens=False)["input_ids"] if found else []
+    return [number for number in ids if number in marks][:1]
 
 
 def marked(tokenizer: Any, messages: Sequence[Message], *, answer: bool) -> Chat:
@@ -123,7 +182,10 @@ def written(tokenizer: Any, messages: Sequence[Message], *, answer: bool) -> str
     """A conversation as text."""
     if not getattr(tokenizer, "chat_template", None):
         end = tokenizer.eos_token or ""
-        turns = [f"{turn['role']}: {turn['content']}{end if turn['role'] == 'assistant' else ''}" for turn in messages]
+        turns = [
+            f"{turn['role']}: {unturned(turn['content'])}{end if turn['role'] == 'assistant' else ''}"
+            for turn in messages
+        ]
         return "\n".join([*turns, *(["assistant:"] if answer else [])])
     try:
         plain = [dict(turn) for turn in messages]

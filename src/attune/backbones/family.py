@@ -296,6 +296,19 @@ class Family(nn.Module, ABC):
         return 0
 
     @property
+    def stops(self) -> tuple[int, ...]:
+        """The tokens that end a text that is written: those that the checkpoint names, then the tokenizer's own."""
+        named = getattr(getattr(self.network, "generation_config", None), "eos_token_id", None)
+        own = [self.tokenizer.eos_token_id, *self.turn_ends()]
+        rows = self.reader.get_input_embeddings().num_embeddings
+        found = [*(named if isinstance(named, list) else [named]), *(end for end in own if end is None or end < rows)]
+        return tuple(int(end) for end in dict.fromkeys(found) if end is not None)
+
+    def turn_ends(self) -> list[int]:
+        """The tokens that end a turn of a conversation; none where the family holds none."""
+        return []
+
+    @property
     def limit(self) -> int:
         """The most tokens of a text the network can read, special tokens included and virtual ones not."""
         room = self.positions(self.network.config) - self.taken

@@ -44,6 +44,11 @@ class Speaker(Protocol):
         """What fills a row up."""
         ...
 
+    @property
+    def stops(self) -> tuple[int, ...]:
+        """The tokens that end a text."""
+        ...
+
 
 class Drawn(LogitsProcessor):
     """Adds Gumbel noise, after which the largest logit is a draw from the softmax (Gumbel 1954).
@@ -240,11 +245,10 @@ def ended(row: Ids, config: Any) -> Ids:
 
 
 def settings(speaker: Speaker, how: Decoding) -> Any:
-    """The checkpoint's own special tokens, and of everything else what was asked for."""
+    """The backbone's own special tokens, and of everything else what was asked for."""
     network = whole(speaker.network)
     config: Any = copy.deepcopy(network.generation_config)
-    if config.eos_token_id is None:
-        config.eos_token_id = speaker.tokenizer.eos_token_id
+    config.eos_token_id = list(speaker.stops) or None
     if config.pad_token_id is None:
         config.pad_token_id = speaker.pad
     forbidden = phrases(speaker.tokenizer, how.forbidden)

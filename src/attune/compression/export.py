@@ -61,6 +61,11 @@ def refuse(bundle: Bundle) -> None:
             "no plain folder answers several tasks", where=str(bundle.path), expected="a bundle of one task",
             remedy="serve the bundle with attune, or export its adapter with --format peft",
         )  # fmt: skip
+    if getattr(task.options, "hybrid", None):
+        raise UnsupportedError(
+            "no plain folder has the templates and n-grams that answer beside its network", where=str(bundle.path),
+            expected="a bundle without task.hybrid", remedy="serve the bundle with attune",
+        )  # fmt: skip
     if hasattr(task, "tell") or hasattr(bundle.model.head, "tied"):
         return
     if reads_of(task) == "tokens":
@@ -170,6 +175,7 @@ def writing_network(bundle: Bundle, backbone: Any, out: Path) -> str:
     prompts = bundle.model.task.asked
     what = "conversations by its chat template" if prompts.talks else repr(prompts.whole("{text}"))
     left = "; required phrases are not said" if options.decoding.required else ""
+    left += "; a long text is cut, and not read in segments" if options.segments else ""
     return f"{type(network).__name__} for plain `transformers`, which reads {what} and writes with generate(){left}"
 
 
@@ -197,7 +203,7 @@ def chosen_by(config: Any, decoding: Any, longest: int, backbone: Any) -> Any:
         wanted["bad_words_ids"] = [*(config.bad_words_ids or []), *phrases(backbone.tokenizer, decoding.forbidden)]
     found = copy.deepcopy(config)
     found.update(**wanted)
-    found.eos_token_id = backbone.tokenizer.eos_token_id if found.eos_token_id is None else found.eos_token_id
+    found.eos_token_id = list(backbone.stops) or None
     found.pad_token_id = backbone.pad if found.pad_token_id is None else found.pad_token_id
     return found
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 ROLES = ("system", "user", "assistant")
+SPEAKS = re.compile(rf"(?<=\n)([^\S\n]*)({'|'.join(ROLES)}):")
+"""A line of a message that reads as if somebody else spoke."""
 TURN = "\x1e"
 """Stands before each message of a conversation; ASCII's own record separator, which no text needs."""
 Message = Mapping[str, str]
@@ -96,6 +99,11 @@ def asked(cell: Any) -> str:
 def as_text(messages: Sequence[Message]) -> str:
     """Messages as one text, a line or more each."""
     return "".join(f"{TURN}{one['role']}: {one['content'].replace(TURN, ' ').strip()}\n" for one in messages)
+
+
+def unturned(text: str) -> str:
+    """What somebody says where turns are lines: a line of it that begins as a turn does is broken by a space."""
+    return SPEAKS.sub(r"\1\2 :", text)
 
 
 def messages_of(text: str) -> list[Message]:

@@ -45,6 +45,8 @@ class Form:
         alias: Another name that rows may have for such a cell.
         lines: Whether a text may come as a list of its sentences, which become its lines.
         also: Other fields that are read of a row, each with its check; they come as JSON values or as JSON text.
+        beside: Fields that what is right is read with, each with its check, where `data.columns` names their column; no
+            row that is answered needs them.
         labelled: Whether anything is right for a row; not where a task learns from the texts themselves.
         asks: What a text must hold to be a question: takes it, and returns a clause with what it lacks, or nothing.
             Rows to learn from need not hold it.
@@ -60,6 +62,7 @@ class Form:
     alias: str = ""
     lines: bool = False
     also: Mapping[str, Read] = field(default_factory=dict[str, Read])
+    beside: Mapping[str, Read] = field(default_factory=dict[str, Read])
     labelled: bool = True
     asks: Callable[[str], str] | None = None
     parts: Mapping[str, tuple[str, Form]] = field(default_factory=dict[str, tuple[str, "Form"]])

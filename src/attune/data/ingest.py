@@ -145,7 +145,8 @@ def _columns(options: DataOptions, form: Form, labelled: bool) -> dict[str, str]
         "time": options.time,
     }
     label = ", ".join(column for _, column in _golds(options, form).values()) or options.label
-    wanted |= {"label": label} if labelled else {}
+    beside = {name: options.columns[name] for name in form.beside if name in options.columns}
+    wanted |= {"label": label, **beside} if labelled else {}
     return {role: name for role, name in wanted.items() if name}
 
 
@@ -236,7 +237,7 @@ def _check(batch: pa.RecordBatch, mapping: Mapping, problems: list[Problem], see
     lines: list[int] = values(batch, LINE)
     files: list[str | None] = values(batch, FILE)
     readers = _readers(mapping, seen)
-    needing = {*mapping.form.also, *(["label"] if mapping.form.gold else [])}
+    needing = {*mapping.form.also, *mapping.form.beside, *(["label"] if mapping.form.gold else [])}
     cells = {role: _cells(batch, mapping, role) for role in readers}
     columns: dict[str, list[Any]] = {name: [] for name in mapping.schema.names}
     gold = mapping.form.gold
@@ -283,6 +284,7 @@ def _readers(mapping: Mapping, seen: rows.Seen) -> dict[str, Callable[..., Any]]
         FIRST: partial(rows.text_of, keep_empty=mapping.keep_empty),
         SECOND: partial(rows.text_of, keep_empty=mapping.keep_empty),
         **{name: partial(rows.value_of, read) for name, read in mapping.form.also.items()},
+        **{name: partial(rows.value_if_any, read) for name, read in mapping.form.beside.items()},
         "label": _label_reader(mapping.form, mapping.separator, seen),
         "id": partial(rows.key_of, what="id"),
         "group": partial(rows.key_of, what="group"),

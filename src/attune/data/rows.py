@@ -153,6 +153,11 @@ def value_of(read: Read, value: Any, row: Mapping[str, Any]) -> Any:
         raise BadValueError(str(error)) from None
 
 
+def value_if_any(read: Read, value: Any, row: Mapping[str, Any]) -> Any:
+    """A cell that a row need not have; raises BadValueError where the task cannot use what is there."""
+    return None if value is None else value_of(read, value, row)
+
+
 def values_of(
     readers: Mapping[str, Callable[..., Any]],
     whole: Mapping[str, bool],

@@ -59,6 +59,10 @@ TITLES = {
     "bleu": "BLEU",
     "chrf": "chrF",
     "same_text": "Same text",
+    "pass_1": "pass@1",
+    "pass_5": "pass@5",
+    "pass_10": "pass@10",
+    "pass_100": "pass@100",
     "slot_error_rate": "Slot errors",
     "perplexity": "Perplexity",
     "preference_accuracy": "Preferred texts",
@@ -120,6 +124,11 @@ MEANINGS = {
     "rouge_l": "the same of the longest sequence of words that both have in one order",
     "bleu": "runs of up to four words that are in a reference too, over all rows at once (sacreBLEU)",
     "chrf": "F2 of runs of up to six characters shared with a reference, over all rows at once (sacreBLEU)",
+    **{
+        f"pass_{k}": f"how probable it is that {'a program passes' if k == 1 else f'one of {k} programs passes'} its "
+        "row's tests, averaged over rows (Chen et al. 2021)"
+        for k in (1, 5, 10, 100)
+    },
     "same_text": "share of rows whose text is a reference, but for space at the ends of lines",
     "slot_error_rate": "slots missing, added or said with another value, by the slots asked for; lower is better",
     "perplexity": "among how many tokens the right text's next one was as good as drawn blindly; lower is better",
@@ -150,6 +159,9 @@ BASELINES = {
     "longer": "the longer text",
     "shorter": "the shorter text",
     "likelier": "the text that the untuned backbone holds likelier",
+    "template": "templates alone",
+    "ngram": "n-grams of templates alone",
+    "neural": "the network alone",
 }
 
 PLAIN = (

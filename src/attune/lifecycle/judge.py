@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -236,7 +236,24 @@ def shown_beside(
         return list(judged.answers.beside_it(wanted, train.golds())), left_out
     family = model.backbone.options.family
     embed = embedder(model.backbone.checkpoint, family) if "zero_shot" in wanted else None
-    return list(beside(wanted, model, train, judged, embed, options.seed)), left_out
+    return [*beside(wanted, model, train, judged, embed, options.seed), *alone(model, judged)], left_out
+
+
+def alone(model: Model, judged: Judged) -> Iterator[Scores]:
+    """What each source of a task that chooses among several answers by itself, by the same path.
+
+    Args:
+        model: Of any task; of most nothing comes.
+        judged: The model's answers, for their gold and rows.
+
+    Yields:
+        One record a source.
+    """
+    sources: Mapping[str, Any] = model.task.alone() if hasattr(model.task, "alone") else {}
+    for name, task in sources.items():
+        source = Model(model.backbone, model.head, task, model.method, model.objective, model.labels)
+        found = predicted(source.train(model.training), judged.table)
+        yield model.task.judged(name, found, judged.answers.gold, model.labels)
 
 
 def beside(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import resource
 import shutil
@@ -97,13 +98,15 @@ class Run:
             task.check(splits.test.golds(), "data.test")
         if splits.validation and (unseen := task.unseen(splits.validation.golds(), labels)):
             raise unseen_labels(unseen)
-        refuse_unmeasured(self.recipe, splits.validation)
+        refuse_unmeasured(self.recipe, task, splits.validation)
         files = self._backbone(found, splits, task, labels)
         known = resolve.Known(splits.fingerprints, files.sha256, task.form)
         self.recipe = resolve.before_model(self.recipe, known)
         torch.set_num_threads(self.recipe.training.threads)
         self._show(task, splits.train, labels)
         model = assemble(self.recipe, files, labels, dropout=self.recipe.training.dropout)
+        if hasattr(task, "learn"):
+            model.task = model.task.knowing(json.loads(canonical(task.learn(splits.train.golds()))))
         refuse_long(model, splits.train)
         rows = encode(model, self._mined(model, splits.train), self.folder / "train.ids")
         prepare(model, rows)
@@ -331,8 +334,16 @@ class Run:
         return result
 
 
-def refuse_unmeasured(recipe: Recipe, validation: Table | None) -> None:
-    """Stops where epochs are to be chosen by one of several tasks that the validation rows have no gold for."""
+def refuse_unmeasured(recipe: Recipe, task: Any, validation: Table | None) -> None:
+    """Stops where epochs are to be chosen by what cannot be measured of the validation rows."""
+    metric = recipe.training.metric
+    if validation and hasattr(task, "unmeasured") and (lacking := task.unmeasured(metric, validation.golds())):
+        raise DataError(
+            f"no validation row has {lacking}, and epochs are chosen by {metric}",
+            where="training.metric",
+            expected=f"validation rows that have {lacking}, or another metric",
+            remedy="leave training.metric out to choose by the task's first metric",
+        )
     name, dot, _ = recipe.training.metric.partition(".")
     if not (isinstance(recipe.task, Several) and validation and dot):
         return

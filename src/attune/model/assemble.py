@@ -707,6 +707,7 @@ class Model(nn.Module):
         """
         if not rows:
             return []
+        rows = self.task.condensed(rows) if hasattr(self.task, "condensed") else rows
         encoding = self.encode(rows)
         return self.decode(rows, encoding, self.outputs(encoding.ids))
 

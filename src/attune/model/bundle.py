@@ -40,6 +40,8 @@ MADE_WITH = ("attune", "torch", "transformers", "peft", "tokenizers", "safetenso
 STREAM = 256
 INSIDE = "backbone"
 """The folder of a bundle with config and tokenizer, and the weights where they are published nowhere."""
+LEARNED = "learned.json"
+"""The file of a bundle with what its task learned of rows besides weights."""
 
 
 class Bundle:
@@ -182,6 +184,7 @@ def pack(
         texts = {
             "calibration.json": {"temperature": model.temperature},
             "witness.json": witness.testify(model, witness_rows),
+            **({LEARNED: model.task.learned} if getattr(model.task, "learned", None) else {}),
             **documents,
         }
         for name, document in texts.items():
@@ -383,6 +386,8 @@ def restore(folder: Path, manifest: Manifest, root: Path) -> Bundle:
     for name, head in heads_of(model, recipe).items():
         head.load_state_dict(load_file(folder / "heads" / f"{name}.safetensors"))
     model.temperature = temperature_in(read_json(folder / "calibration.json"))
+    if LEARNED in manifest.files:
+        model.task = model.task.knowing(read_json(folder / LEARNED))
     model.eval()
     difference = witness.replay(model, read_json(folder / "witness.json"), str(folder))
     return Bundle(folder, manifest, recipe, model, difference)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from attune.core import conversation
@@ -19,22 +21,27 @@ from attune.core.recipe import Options
 from attune.core.records import Alternative, Input, Prediction
 from attune.core.texts import FIRST
 from attune.errors import DataError
+from attune.tasks.code import sandbox
+from attune.tasks.code.passing import passed
+from attune.tasks.code.problems import FIELDS, problem_of, program_of
+from attune.tasks.code.program_options import ProgramOptions
 from attune.tasks.common import slots
 from attune.tasks.common.aids import Aids
 from attune.tasks.common.aligned import Aligned
 from attune.tasks.common.asked import Asked
 from attune.tasks.common.decoding_options import DecodingOptions
+from attune.tasks.common.excerpts import lead
 from attune.tasks.common.labelled import Labels
+from attune.tasks.common.lexicon import NOTHING_SAID, Lexicon
 from attune.tasks.common.preferences import Preferences
-from attune.tasks.common.presets import PRESETS, Name
+from attune.tasks.common.presets import PRESETS, Name, slots_text
 from attune.tasks.common.prompts import FEWEST, Prompts, too_long
 from attune.tasks.common.scored import figures, metric_of
-from attune.tasks.common.sentences import sentences
-from attune.tasks.common.text_scores import SURPRISE, TextScores
+from attune.tasks.common.segments import segments
+from attune.tasks.common.text_scores import SLOTS, SURPRISE, TRIES, TextScores
 from attune.tasks.heads.registry import HEADS
-
-LEAD = 3
-"""Sentences of a text that stand for its summary."""
+from attune.tasks.hybrid.hybrid_options import HybridOptions
+from attune.tasks.hybrid.voice import DRAWN, FIXED, NEURAL, Voice, lexicon_of, meaning_of
 
 
 class GenerationOptions(Options):
@@ -60,6 +67,39 @@ class GenerationOptions(Options):
     """sacreBLEU's tokenizer for BLEU: 13a for European languages, zh for Chinese."""
     decoding: DecodingOptions = Field(default_factory=lambda: DecodingOptions.model_validate({}))
     """How a text is searched for or drawn."""
+    segments: bool = False
+    """For the preset summarisation: a text that is too long to be read at once is answered in segments, whose summaries
+    are summarised, over and over until they fit. Training rows are cut all the same."""
+    hybrid: HybridOptions | None = None
+    """For the preset data_to_text: templates and n-grams answer beside the network, and of all texts the most natural
+    one without slot error is given. `true`, or a table. Not given: the network alone."""
+
+    programs: ProgramOptions | None = None
+    """For the preset code: programs that were written are run with their rows' tests where they are evaluated, limited
+    and without network. `true`, or a table. Not given: nothing is run."""
+
+    @field_validator("hybrid", "programs", mode="before")
+    @classmethod
+    def switched(cls, found: Any) -> Any:
+        """Takes true for the defaults, and false for nothing."""
+        return ({} if found else None) if isinstance(found, bool) else found
+
+    @model_validator(mode="after")
+    def together(self) -> Self:
+        """Refuses values that do not go together."""
+        if self.hybrid and self.preset != "data_to_text":
+            raise ValueError(f'hybrid says slots, and preset {self.preset!r} has none; set preset = "data_to_text"')
+        if self.hybrid and (self.decoding.required or self.decoding.forbidden):
+            raise ValueError("hybrid with required or forbidden phrases, which templates know nothing of")
+        if self.segments and self.preset != "summarisation":
+            raise ValueError(f'segments of what preset {self.preset!r} reads; set preset = "summarisation"')
+        if self.programs and self.preset != "code":
+            raise ValueError(f'programs are run, and preset {self.preset!r} writes none; set preset = "code"')
+        if self.programs and self.decoding.candidates > 1 and not self.decoding.sample:
+            raise ValueError(
+                "several candidates of one search, of which no pass@k is known; set decoding.sample = true"
+            )
+        return self
 
 
 class Generation:
@@ -68,6 +108,8 @@ class Generation:
     Args:
         options: Validated options.
         prompts: How rows are read by one backbone; without it nothing is read.
+        learned: What was learned of the training rows besides weights, as `learn` gave it.
+        source: Who answers alone, of a hybrid: `template`, `ngram` or `neural`. Empty: the best of all.
     """
 
     Options: ClassVar[type[GenerationOptions]] = GenerationOptions
@@ -89,10 +131,18 @@ class Generation:
         "how likely a text is says little of how good it is."
     )
 
-    def __init__(self, options: GenerationOptions, prompts: Prompts | None = None) -> None:
+    def __init__(
+        self,
+        options: GenerationOptions,
+        prompts: Prompts | None = None,
+        learned: Mapping[str, Any] | None = None,
+        source: str = "",
+    ) -> None:
         self.options = options
         self.preset = PRESETS[options.preset]
         self.prompts = prompts
+        self.learned: Mapping[str, Any] = learned or {}
+        self.source = source
         self.called = {"majority": self.preset.majority, "tfidf": "nearest"}
 
     def in_pairs(self) -> Preferences:
@@ -105,7 +155,47 @@ class Generation:
         cue = self.preset.cue if options.cue is None else options.cue
         cue = cue if backbone.onward else ""
         talks = options.preset == "dialogue"
-        return type(self)(options, Prompts(backbone, options.before, cue, talks, options.max_target))
+        prompts = Prompts(backbone, options.before, cue, talks, options.max_target)
+        return type(self)(options, prompts, self.learned, self.source)
+
+    def learn(self, golds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What is learned of rows besides weights, and kept in the bundle: how slots are said, and of a hybrid texts.
+
+        Args:
+            golds: What is right for the training rows.
+
+        Returns:
+            JSON values; empty where no row has slots.
+
+        Raises:
+            DataError: A template that was given has a place for a slot that no row has.
+        """
+        if self.options.hybrid:
+            return Voice.learn(golds, self.options.hybrid).plain()
+        return {"lexicon": lexicon_of(golds).plain()} if any(gold.get("slots") for gold in golds) else {}
+
+    def knowing(self, learned: Mapping[str, Any]) -> Self:
+        """This task with what was learned of rows."""
+        return type(self)(self.options, self.prompts, learned, self.source)
+
+    @cached_property
+    def voice(self) -> Voice | None:
+        """What answers beside the network, of a hybrid that has learned."""
+        options = self.options.hybrid
+        return Voice.of(self.learned, options) if options and self.learned else None
+
+    def alone(self) -> dict[str, Self]:
+        """Of a hybrid, by name: this task with one source alone, checked by nobody."""
+        sources = (FIXED, DRAWN, NEURAL) if self.voice else ()
+        return {name: type(self)(self.options, self.prompts, self.learned, name) for name in sources}
+
+    def lexicon(self, labels: Labels) -> Lexicon:
+        """How values of slots are said; by themselves, where nothing else was learned."""
+        if self.voice:
+            return self.voice.lexicon
+        if self.learned:
+            return Lexicon.of(self.learned["lexicon"])
+        return NOTHING_SAID.knowing(slot for name in labels.names for slot in slots.slots_of(name) or [])
 
     def check_room(self, family: Any, config: Any) -> None:
         """Refuses a network without positions for what is to be written, before data is read.
@@ -117,8 +207,11 @@ class Generation:
         Raises:
             RecipeError: Fewer than eight tokens are left to read, the decoder has too few positions, or the bounds of
                 what is written do not go together.
+            MachineError: Programs are to be run, and cannot be run apart here.
         """
         self.options.decoding.decoding(self.options.max_target)
+        if self.options.programs:
+            sandbox.run("pass")
         places = family.positions(config) if family.onward else family.written_positions(config)
         least = FEWEST if family.onward else 1
         if places is not None and places - self.options.max_target < least:
@@ -141,7 +234,8 @@ class Generation:
     def form(self) -> Form:
         """What a row must have."""
         gold = Gold(self.right, lambda _: [], "a text to be written, or a list of such,")
-        return Form(gold=gold, made=self.preset.made, alias=self.preset.alias)
+        made = said_in if self.options.hybrid else self.preset.made
+        return Form(gold=gold, made=made, alias=self.preset.alias, beside=FIELDS if self.options.programs else {})
 
     def right(self, cell: Any, row: Mapping[str, Any]) -> dict[str, Any]:
         """What is right for a row: its target texts, and for data the slots they should say.
@@ -151,10 +245,11 @@ class Generation:
             row: For what was read.
 
         Returns:
-            `{"texts": […]}`, with `slots` where what is read is a meaning representation.
+            `{"texts": […]}`, with `slots` where what is read is a meaning representation, and `problem` where programs
+            are run.
 
         Raises:
-            ValueError: There is no text, or an empty one.
+            ValueError: There is no text, or an empty one; or no tests, where programs are run.
         """
         if self.options.preset == "dialogue" and (messages := conversation.given(cell)):
             if messages[-1]["role"] != "assistant":
@@ -166,7 +261,12 @@ class Generation:
         if not texts or not all(text.strip() for text in texts):
             raise ValueError("an empty target, from which nothing can be learned")
         found = slots.slots_of(str(row[FIRST])) if self.options.preset == "data_to_text" else None
-        return {"texts": texts, **({"slots": [list(slot) for slot in found]} if found else {})}
+        run = self.options.programs
+        return {
+            "texts": texts,
+            **({"slots": [list(slot) for slot in found]} if found else {}),
+            **({"problem": problem_of(row, continues=run.continues)} if run else {}),
+        }
 
     def answers_with(self, labels: Labels) -> str:
         """What an answer is, for the card."""
@@ -208,6 +308,41 @@ class Generation:
         """No target stops a run: they all differ."""
         del golds, labels
         return []
+
+    def condensed(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Rows as they are read to be answered: where a text is too long, the summaries of its segments stand for it.
+
+        Args:
+            rows: With their texts.
+
+        Returns:
+            The rows; those that were read in segments with their number.
+        """
+        if not self.options.segments or self.asked.free < FEWEST:
+            return rows
+        found = [dict(row) for row in rows]
+        for _ in range(DEEPEST):
+            long = [row for row in found if not self.asked.fits(str(row[FIRST]))]
+            if not long:
+                break
+            self.condense(long)
+        return found
+
+    def condense(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Puts the summaries of its segments in the place of each row's text.
+
+        A summary has at most a quarter of the tokens of what is read at once, so that what comes of it is shorter.
+        """
+        how = self.options.decoding.decoding(self.options.max_target)
+        longest = max(1, min(how.longest, self.asked.free // 4))
+        how = replace(how, longest=longest, shortest=min(how.shortest, longest), required=(), candidates=1)
+        parts = [segments(str(row[FIRST]), self.asked.fits) for row in rows]
+        read = self.asked.read([{FIRST: part} for own in parts for part in own])
+        told = iter(self.asked.backbone.tell(read.ids, how))
+        for row, own in zip(rows, parts, strict=True):
+            texts = [self.said(next(told).texts[0]) for _ in own]
+            row[FIRST] = "\n".join(text for text in texts if text)
+            row[SEGMENTS] = row.get(SEGMENTS, 0) + len(own)
 
     def examples(
         self, rows: Sequence[Mapping[str, Any]], golds: Sequence[Any], encoding: Encoding, labels: Labels
@@ -252,32 +387,72 @@ class Generation:
         return features
 
     def tell(self, backbone: Any, ids: Sequence[NDArray[np.int64]]) -> list[Told]:
-        """What the backbone writes of rows that were read."""
+        """What the backbone writes of rows that were read; nothing where others answer alone."""
+        if self.source in (FIXED, DRAWN):
+            return [UNTOLD] * len(ids)
         return backbone.tell(ids, self.options.decoding.decoding(self.options.max_target))
 
     def predictions(self, asked: Asked) -> list[Prediction]:
         """Texts as answers; no confidence is made up."""
-        return [self.answered(told, notices) for told, notices in zip(asked.outputs, asked.notices, strict=True)]
+        if self.voice and self.source != NEURAL:
+            rows = zip(asked.rows, asked.outputs, asked.notices, strict=True)
+            return [self.checked(str(row[FIRST]), told, notices) for row, told, notices in rows]
+        return [
+            self.answered(told, (*parted(row), *notices))
+            for row, told, notices in zip(asked.rows, asked.outputs, asked.notices, strict=True)
+        ]
+
+    def checked(self, text: str, told: Told, notices: tuple[str, ...]) -> Prediction:
+        """One row's answer by a hybrid: a text without slot error, or none; with what said it."""
+        assert self.voice
+        try:
+            meaning = meaning_of(text)
+        except ValueError as error:
+            return Prediction("", None, (), (*notices, f"no answer: {error}"), told.first, margin=told.margin)
+        if self.source:
+            return Prediction(self.voice.alone(self.source, meaning), None, (), notices, told.first, margin=told.margin)
+        found, count = self.voice.chosen(meaning, [self.said(ids) for ids in told.texts])
+        answer, note = found.text, f"said by {found.source}: {found.right} of {count} texts have no slot error"
+        if found.errors.count:
+            wrong = ", ".join(dict.fromkeys([*found.errors.missing, *found.errors.added, *found.errors.wrong]))
+            answer, note = "", f"no answer: nothing says these slots without error: {wrong}"
+        return Prediction(answer, None, (), (*notices, note), probabilities=told.first, margin=told.margin)
 
     def answered(self, told: Told, notices: tuple[str, ...]) -> Prediction:
         """One row's answer."""
         texts = [self.said(ids) for ids in told.texts]
         lacking = [phrase for phrase in self.options.decoding.required if phrase not in texts[0]]
         notes = [f"does not say {phrase!r}: the text would have been too long" for phrase in lacking]
-        others = tuple(Alternative(text, None) for text in dict.fromkeys(texts[1:]) if text != texts[0])
+        rest = texts[1:] if self.options.programs else [each for each in dict.fromkeys(texts[1:]) if each != texts[0]]
+        others = tuple(Alternative(text, None) for text in rest)  # of programs every draw counts, alike or not
         return Prediction(texts[0], None, others, (*notices, *notes), probabilities=told.first, margin=told.margin)
 
     def said(self, ids: NDArray[np.int64]) -> str:
-        """Token ids as a text."""
+        """Token ids as a text; a program keeps the space that its first line begins with."""
         found: str = self.asked.backbone.tokenizer.decode(ids.tolist(), skip_special_tokens=True)
-        return found.strip()
+        return found.rstrip().lstrip("\n") if self.options.preset == "code" else found.strip()
 
     def judged(self, name: str, predictions: Sequence[Prediction], golds: Sequence[Any], labels: Labels) -> TextScores:
         """Texts beside what was right."""
         return TextScores(
             name, list(golds), [str(found.answer) for found in predictions], None,
-            first=self.preset.first, tokenise=self.options.tokenise, known=known(labels),
+            first=self.preset.first, tokenise=self.options.tokenise, lexicon=self.lexicon(labels),
+            passed=self.passed(predictions, golds),
         )  # fmt: skip
+
+    def passed(self, predictions: Sequence[Prediction], golds: Sequence[Any]) -> NDArray[np.float64] | None:
+        """Programs of each row, and how many passed its tests `(N, 2)`; nothing where the recipe runs none."""
+        if not self.options.programs or len(predictions) != len(golds):
+            return None
+        problems = [gold["problem"] for gold in golds]
+        each = [
+            [program_of(text, problem) for text in (str(found.answer), *(other.label for other in found.alternatives))]
+            for found, problem in zip(predictions, problems, strict=True)
+        ]
+        verdicts = passed(problems, each, self.options.programs.limits())
+        return np.array([[len(row), sum(one.passed for one in row)] for row in verdicts], dtype=np.float64).reshape(
+            -1, 2
+        )
 
     def metric(self, name: str) -> tuple[str, bool]:
         """A metric to choose on, and whether more of it is better; perplexity, for which nothing need be written.
@@ -292,6 +467,15 @@ class Generation:
             RecipeError: There is no such metric.
         """
         return metric_of(TextScores, name or SURPRISE)
+
+    def unmeasured(self, name: str, golds: Iterable[Mapping[str, Any]]) -> str:
+        """What a metric needs and no row has, in words; empty where it can be measured."""
+        if name == SLOTS and not any(gold.get("slots") for gold in golds):
+            return 'slots (preset = "data_to_text", and what is read as name[value], name[value])'
+        tries = TRIES.get(name, 0)
+        if tries and not (self.options.programs and self.options.decoding.candidates >= tries):
+            return f"{tries} program(s) that are run (task.programs, and task.decoding.candidates)"
+        return ""
 
     def metrics(self, answers: TextScores) -> dict[str, float]:
         """Every metric of the task, by name."""
@@ -318,20 +502,31 @@ class Generation:
         elif self.preset.majority == "often":
             found = [Counter(targets).most_common(1)[0][0]] * len(table)
         elif self.preset.majority == "lead":
-            found = [lead(text) for text in table.texts()]
+            found = [str(lead(text, "auto").answer) for text in table.texts()]
         else:
             found = table.texts()
         return [Prediction(text) for text in found]
 
 
-def known(labels: Labels) -> slots.Known:
-    """The values of slots that were learned."""
-    return slots.known_of(slots.slots_of(name) or [] for name in labels.names)
+DEEPEST = 16
+"""Times that summaries are summarised at most; a text that is still too long then is cut, and the answer says so."""
+SEGMENTS = " segments"
+"""Where a row keeps in how many segments it was read; no name of a column."""
+UNTOLD = Told([], np.zeros(0, dtype=np.float32), 1.0)
+"""Stands for what a network was not asked."""
 
 
-def lead(text: str) -> str:
-    """The first sentences of a text."""
-    return " ".join(text[start:end] for start, end in sentences(text)[:LEAD])
+def parted(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a person is told of a row that was read in segments."""
+    count = row.get(SEGMENTS, 0)
+    return (f"read in {count} segments, whose summaries were summarised",) if count else ()
+
+
+def said_in(cell: Any) -> str:
+    """A meaning representation that can be said slot by slot; raises ValueError with a clause where there is none."""
+    text = slots_text(cell)
+    meaning_of(text)
+    return text
 
 
 def nearest(texts: Sequence[str], targets: Sequence[str], asked: Sequence[str], aids: Aids) -> list[str]:

@@ -7,7 +7,9 @@ import pytest
 import sacrebleu
 from rouge_score.rouge_scorer import RougeScorer
 
-from attune.tasks.common.slots import faults, known_of, slots_of, written
+from attune.tasks.common.lexicon import NOTHING_SAID
+from attune.tasks.common.slot_check import check
+from attune.tasks.common.slots import slots_of, written
 from attune.tasks.common.text_scores import TextScores
 
 WORDS = "the a red house is not far from old river , and we go there by train . café Straße 饭店".split()
@@ -101,28 +103,49 @@ def test_a_row_is_right_where_its_text_is_a_reference():
 
 
 EAGLE = [("name", "The Eagle"), ("food", "French"), ("area", "city centre"), ("familyFriendly", "no")]
-KNOWN = known_of([EAGLE, [("food", "Italian"), ("area", "riverside"), ("priceRange", "cheap"), ("name", "Eagle")]])
+OTHERS = [("food", "Italian"), ("area", "riverside"), ("priceRange", "cheap"), ("name", "Eagle")]
+KNOWN = NOTHING_SAID.knowing([*EAGLE, *OTHERS])
 
 
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("The Eagle is a French place in the city centre.", (0, 0, 0)),
-        ("The Eagle is in the City  Centre.", (1, 0, 0)),
-        ("The Eagle is an Italian place in the city centre.", (0, 0, 1)),
-        ("The Eagle is a cheap French place in the city centre.", (0, 1, 0)),
-        ("A Frenchman by the riverside.", (2, 0, 1)),
+        ("The Eagle is a French place in the city centre, not family friendly.", ((), (), ())),
+        ("The Eagle is not family-friendly, in the City  Centre.", (("food",), (), ())),
+        ("The Eagle is an Italian place in the city centre and family friendly.", ((), (), ("food", "familyFriendly"))),
+        ("The Eagle: French and Italian, city centre, not family friendly.", ((), (), ("food",))),
+        ("A cheap French place, The Eagle, city centre, not family friendly.", ((), ("priceRange",), ())),
+        ("A Frenchman by the riverside.", (("name", "food", "familyFriendly"), (), ("area",))),
     ],
 )
 def test_slots_are_missing_added_or_wrong_by_exact_value(text, found):
-    assert faults(text, EAGLE, KNOWN) == (*found, 3)
+    told = check(text, EAGLE, KNOWN)
+    assert (told.missing, told.added, told.wrong) == found and told.slots == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("fish and chips", ((), ())), ("fish", (("food",), ())), ("fish and ham", ((), ("food",))),
+     ("ham", (("food",), ("food",))), ("fish, chips and ham", ((), ("food",))), ("", (("food", "food"), ()))],
+)  # fmt: skip
+def test_every_value_of_a_slot_is_looked_for(text, found):
+    slots = [("food", "fish"), ("food", "chips"), ("drink", "none"), ("food", "fish")]
+    told = check(text, slots, NOTHING_SAID.knowing([("food", "ham"), ("drink", "tea")]))
+    assert (told.missing, told.wrong) == found and told.slots == 2 and not told.added
+
+
+def test_values_are_found_in_writing_without_spaces():
+    known = NOTHING_SAID.knowing([("菜", "川菜"), ("地", "河边"), ("name", "Cotto")])
+    assert not check("Cotto餐厅在河边，是川菜馆。", [("菜", "川菜"), ("name", "Cotto"), ("地", "河边")], known).count
+    assert check("Cottos在河边", [("name", "Cotto")], known).missing == ("name",)
+    assert not check("İstanbul'da", [("city", "İstanbul")], known).count
 
 
 def test_the_slot_error_rate_is_of_all_slots():
     golds = [{"texts": ["x"], "slots": [list(slot) for slot in EAGLE]}] * 2
-    texts = ["The Eagle is a French place in the city centre.", "The Eagle."]
-    scores = TextScores("slots", golds, texts, None, known=KNOWN)
-    assert one(scores)["slot_error_rate"] == pytest.approx(2 / 6)
+    texts = ["The Eagle is a French place in the city centre, not family friendly.", "The Eagle."]
+    scores = TextScores("slots", golds, texts, None, lexicon=KNOWN)
+    assert one(scores)["slot_error_rate"] == pytest.approx(3 / 8)
 
 
 def test_meaning_representations_are_read_and_written():

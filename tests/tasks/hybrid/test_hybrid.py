@@ -9,12 +9,12 @@ import pytest
 from nltk.lm import KneserNeyInterpolated
 from nltk.util import everygrams
 
+from attune.tasks.common.lexicon import Lexicon, learn_lexicon
+from attune.tasks.common.slot_check import SlotErrors, check, exact, slot_error_rate
+from attune.tasks.common.slots import read_meaning, words_of, written
 from attune.tasks.hybrid.chooser import Candidate, choose
 from attune.tasks.hybrid.drawing import Drawer
-from attune.tasks.hybrid.lexicon import Lexicon, learn_lexicon
-from attune.tasks.hybrid.meaning import read_meaning, words_of, written
 from attune.tasks.hybrid.ngram import BEGIN, END, NGrams, text_of, tokens_of
-from attune.tasks.hybrid.slots import SlotErrors, check, exact, slot_error_rate
 from attune.tasks.hybrid.templates import Template, Templates, delexicalised, fluency_of, given
 
 NAMES, FOODS = ["The Eagle", "Cotto", "Aromi", "The Mill"], ["English", "Chinese", "Indian"]
@@ -72,8 +72,8 @@ def test_meanings_are_read_and_written():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "no slot"), ("name The Eagle", "where slot"), ("name[]", "no value"), ("a[1], a[2]", "twice"),
-     ("a[1] b[2]", "where slot"), ("a[b[c]]", "where slot")],
+    [("", "where slots"), ("name The Eagle", "where slots"), ("name[]", "no value"), ("a[1], a[2]", "twice"),
+     ("a[1] b[2]", "where slots"), ("a[b[c]]", "where slots")],
 )  # fmt: skip
 def test_other_forms_are_refused(text, message):
     with pytest.raises(ValueError, match=message):
@@ -83,15 +83,15 @@ def test_other_forms_are_refused(text, message):
 def test_the_check_finds_what_is_missing_added_and_wrong(lexicon):
     meaning = read_meaning("name[Cotto], food[Indian], customer rating[high], familyFriendly[no]")
     right = "Cotto serves Indian food with a high customer rating. It is not family-friendly."
-    assert check(right, meaning, lexicon) == SlotErrors((), (), (), 4)
-    assert check("Cotto serves Indian food. It is not family friendly.", meaning, lexicon).missing == (
+    assert check(right, meaning.items(), lexicon) == SlotErrors((), (), (), 4)
+    assert check("Cotto serves Indian food. It is not family friendly.", meaning.items(), lexicon).missing == (
         "customer rating",
     )
-    assert check(right.replace("Indian", "English"), meaning, lexicon).wrong == ("food",)
-    assert check(right.replace("Indian", "Indian and English"), meaning, lexicon).wrong == ("food",)
-    assert check(right.replace("not ", ""), meaning, lexicon).wrong == ("familyFriendly",)
-    assert check(f"{right} It is in the low price range.", meaning, lexicon).added == ("priceRange",)
-    assert check("", meaning, lexicon).count == 4
+    assert check(right.replace("Indian", "English"), meaning.items(), lexicon).wrong == ("food",)
+    assert check(right.replace("Indian", "Indian and English"), meaning.items(), lexicon).wrong == ("food",)
+    assert check(right.replace("not ", ""), meaning.items(), lexicon).wrong == ("familyFriendly",)
+    assert check(f"{right} It is in the low price range.", meaning.items(), lexicon).added == ("priceRange",)
+    assert check("", meaning.items(), lexicon).count == 4
     assert exact("cotto SERVES indian food, HIGH customer rating, non family friendly", meaning, lexicon)
 
 
@@ -100,9 +100,9 @@ def test_a_value_that_two_slots_share_is_told_by_the_nearest_word_of_their_names
     meaning = {"customer rating": "low", "priceRange": "high"}
     assert exact("It has a low customer rating and a high price range.", meaning, lexicon)
     assert exact("Prices are high. Rated low.", meaning, lexicon)
-    found = check("It has a high customer rating and a low price range.", meaning, lexicon)
+    found = check("It has a high customer rating and a low price range.", meaning.items(), lexicon)
     assert set(found.wrong) == {"customer rating", "priceRange"}
-    assert check("High street, low lights", meaning, lexicon).missing == ("customer rating", "priceRange")
+    assert check("High street, low lights", meaning.items(), lexicon).missing == ("customer rating", "priceRange")
 
 
 def test_phrases_are_learned_where_they_always_stand_for_a_value(lexicon):
@@ -119,8 +119,8 @@ def test_phrases_are_learned_where_they_always_stand_for_a_value(lexicon):
 def test_values_never_seen_are_found_by_themselves(lexicon):
     meaning = read_meaning("name[Zizzi], food[French], area[riverside], open[yes]")
     assert exact("Zizzi serves French food by the riverside and is open.", meaning, lexicon)
-    assert check("Zizzi serves French food and is not open.", meaning, lexicon).missing == ("area",)
-    assert check("Zizzi serves English food by the riverside and is open.", meaning, lexicon).wrong == ("food",)
+    assert check("Zizzi serves French food and is not open.", meaning.items(), lexicon).missing == ("area",)
+    assert check("Zizzi serves English food by the riverside and is open.", meaning.items(), lexicon).wrong == ("food",)
 
 
 def test_slot_error_rate_is_over_the_slots_of_all_meanings():
@@ -213,7 +213,7 @@ def test_every_meaning_can_be_said_without_error(templates, lexicon, fluency):
         chosen = draw.sample(sorted(slots), draw.randint(1, len(slots)))
         meaning = {slot: draw.choice(slots[slot]) for slot in sorted(chosen, key=list(slots).index)}
         text = templates.say(meaning, fluency)
-        assert exact(text, meaning, lexicon), f"{meaning}: {text}: {check(text, meaning, lexicon)}"
+        assert exact(text, meaning, lexicon), f"{meaning}: {text}: {check(text, meaning.items(), lexicon)}"
 
 
 def test_the_best_template_says_all_and_several_say_what_none_does(templates, lexicon, fluency):

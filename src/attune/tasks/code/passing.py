@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import comb
@@ -56,6 +56,27 @@ def with_tests(code: str, problem: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def passed(
+    problems: Sequence[Mapping[str, Any]], candidates: Sequence[Sequence[str]], limits: Limits = USUAL
+) -> list[list[Verdict]]:
+    """Runs candidates with their tests, as many at once as leave a core free.
+
+    Args:
+        problems: As `with_tests` reads them.
+        candidates: Programs of each problem.
+        limits: What each may use up.
+
+    Returns:
+        How each candidate of each problem ended.
+
+    Raises:
+        MachineError: The network cannot be taken away from a program here.
+    """
+    programs = [with_tests(code, problem) for problem, own in zip(problems, candidates, strict=True) for code in own]
+    found = iter(run_all(programs, limits, at_once=max(1, (os.cpu_count() or 1) - 1)))
+    return [[next(found) for _ in own] for own in candidates]
+
+
 @dataclass(frozen=True)
 class CodeScores(Scores):
     """Programs answered beside the tests that they should pass.
@@ -71,13 +92,7 @@ class CodeScores(Scores):
     @cached_property
     def verdicts(self) -> list[list[Verdict]]:
         """How each candidate of each row ended."""
-        programs = [
-            with_tests(code, problem)
-            for problem, candidates in zip(self.gold, self.chosen, strict=True)
-            for code in candidates
-        ]
-        found = iter(run_all(programs, self.limits, at_once=max(1, (os.cpu_count() or 1) - 1)))
-        return [[next(found) for _ in candidates] for candidates in self.chosen]
+        return passed(self.gold, self.chosen, self.limits)
 
     def each(self, k: int) -> Floats:
         """pass@k of every row `(N,)`; raises ValueError where one has fewer than k candidates."""

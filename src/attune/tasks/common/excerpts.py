@@ -28,8 +28,8 @@ def best(scores: Scored, parts: Sequence[str], count: int, *, blocking: bool) ->
         scores: `(U,)`; −inf for a sentence that cannot be chosen.
         parts: The sentences.
         count: How many to choose at most.
-        blocking: Leave out a sentence that shares three words in a row with one that was chosen (Paulus et al. 2018),
-            unless nothing else is left to choose.
+        blocking: Leave out a sentence that shares three words in a row with one that was chosen (Paulus et al. 2018);
+            fewer are chosen where no other is left.
 
     Returns:
         Their numbers in document order; and how much nearer two scores would have to be before others are chosen: the

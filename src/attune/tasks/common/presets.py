@@ -56,5 +56,5 @@ PRESETS: Mapping[Name, Preset] = {
         "", ("rouge_l", "bleu", "perplexity"), "often", "Answers with the assistant's next turn of a conversation",
         conversation.asked, "messages",
     ),
-    "code": Preset("\n", ("same_text", "bleu"), "copy", "Answers with a program text"),
+    "code": Preset("\n", ("pass_1", "same_text", "bleu"), "copy", "Answers with a program text"),
 }  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attune.core.conversation import Message, messages_of
+from attune.core.conversation import Message, messages_of, unturned
 from attune.core.encoding import Encoding
 from attune.core.packing import IGNORED, as_pieces, ids_of
 from attune.core.records import Input
 from attune.errors import DataError, RecipeError
 
 Ids = NDArray[np.int64]
+WORD = re.compile(r"\S+")
 FEWEST = 8
 """Tokens of what is read below which nothing is worth writing."""
 
@@ -83,6 +86,15 @@ class Prompts:
             encoding = replace(again, truncated=encoding.truncated)
         return self.unended(encoding)
 
+    def fits(self, text: str) -> bool:
+        """Whether a text is read to its end."""
+        return len(self.backbone.tokenizer(self.whole(text), verbose=False)["input_ids"]) <= self.room
+
+    @property
+    def free(self) -> int:
+        """Tokens of a text at most, what stands around it left out."""
+        return self.room - len(self.backbone.tokenizer(self.whole(""))["input_ids"])
+
     def whole(self, text: str) -> str:
         """A text with what stands around it."""
         return f"{self.before}{text}{self.cue}"
@@ -90,12 +102,23 @@ class Prompts:
     def shortened(self, text: str) -> str:
         """As much of a text as there is room for; of a conversation its end, of others their beginning."""
         tokenizer = self.backbone.tokenizer
+        if not tokenizer.is_fast:
+            return self.shortened_by_words(text)
         around = tokenizer(self.whole(""), add_special_tokens=True)["input_ids"]
         room = max(self.room - len(around) - 1, 1)
         places = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         if len(places) <= room:
             return text
         return text[places[-room][0] :] if self.talks else text[: places[room - 1][1]]
+
+    def shortened_by_words(self, text: str) -> str:
+        """The same in whole words, for a tokenizer that does not tell where its tokens stand."""
+        words = list(WORD.finditer(text))
+        if self.talks:
+            first = bisect_left(words, True, key=lambda word: self.fits(text[word.start() :]))
+            return text[words[min(first, len(words) - 1)].start() :]
+        count = bisect_left(words, True, key=lambda word: not self.fits(text[: word.end()]))
+        return text[: words[max(count - 1, 0)].end()]
 
     def unended(self, encoding: Encoding) -> Encoding:
         """Prompts without an end token behind them, where a text goes on from them."""
@@ -207,7 +230,7 @@ def following(prompt: Ids, written: Ids) -> NDArray[np.int32]:
 
 def transcript(messages: Sequence[Message]) -> str:
     """A conversation as plain text, a line a message."""
-    return "\n".join(f"{one['role']}: {one['content']}" for one in messages)
+    return "\n".join(f"{one['role']}: {unturned(one['content'])}" for one in messages)
 
 
 def too_long(longest: int, places: int, least: int) -> RecipeError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attune.core.records import Scores
+from attune.tasks.code.passing import pass_at_k
 from attune.tasks.common.bleu import BLEU_COUNTS, CHRF_COUNTS, bleu, bleu_counts, chrf, chrf_counts
+from attune.tasks.common.lexicon import NOTHING_SAID, Lexicon
 from attune.tasks.common.rouge import rouge
-from attune.tasks.common.slots import Known, faults
+from attune.tasks.common.slot_check import check
 
 Floats = NDArray[np.float64]
 Plain = dict[str, Any]
@@ -22,6 +24,8 @@ PARTS = {"bleu": BLEU_COUNTS, "chrf": CHRF_COUNTS, "rouge": 3, "same": 1, "slots
 """What is counted of a row, and by how many numbers."""
 SLOTS = "slot_error_rate"
 SURPRISE = "perplexity"
+TRIES = {f"pass_{k}": k for k in (1, 5, 10, 100)}
+"""By name: how many programs may be tried."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +37,30 @@ class TextScores(Scores):
     Attributes:
         first: The metrics to show first.
         tokenise: What sacreBLEU calls the tokenizer of BLEU.
-        known: The values that slots may have.
+        lexicon: How the values of slots are said.
         counts: `(N, M)` what is counted of the rows, where it is known already.
+        passed: `(N, 2)` programs of each row, and how many passed its tests; nothing where none was run.
         surprise: `(N, 2)` the loss of each row's first reference in nats, and its tokens; nothing for whom has no
-            probabilities of texts.
+            probabilities of texts. Of a conversation that a causal backbone read: of every turn of the assistant's.
     """
 
     names: ClassVar[tuple[str, ...]] = (
-        "bleu", "chrf", "rouge_1", "rouge_2", "rouge_l", "same_text", SLOTS, SURPRISE,
+        "bleu", "chrf", "rouge_1", "rouge_2", "rouge_l", "same_text", *TRIES, SLOTS, SURPRISE,
     )  # fmt: skip
     headline: ClassVar[tuple[str, ...]] = ("bleu", "chrf", "rouge_l")
     first: tuple[str, ...] = headline
     tokenise: str = "13a"
-    known: Known = field(default_factory=dict[str, frozenset[str]])
+    lexicon: Lexicon = NOTHING_SAID
     counts: Floats | None = None
+    passed: Floats | None = None
     surprise: Floats | None = None
 
     def has(self) -> tuple[str, ...]:
         """The metrics that these rows have."""
         lacking = {SLOTS} if not self.slotted else set[str]()
         lacking |= {SURPRISE} if self.surprise is None else set()
+        most = 0 if self.passed is None else self.passed[:, 0].min(initial=np.inf)
+        lacking |= {name for name, tries in TRIES.items() if tries > most}
         return tuple(name for name in self.names if name not in lacking)
 
     def leads(self) -> tuple[str, ...]:
@@ -76,12 +84,14 @@ class TextScores(Scores):
         """What is counted of one row."""
         right: Sequence[str] = gold["texts"]
         same = float(any(plain(text) == plain(one) for one in right))
+        slots = check(text, gold.get("slots") or [], self.lexicon)
         return [
             *bleu_counts(text, right, self.tokenise),
             *chrf_counts(text, right),
             *rouge(text, tuple(right)),
             same,
-            *faults(text, gold.get("slots") or [], self.known),
+            *map(len, (slots.missing, slots.added, slots.wrong)),
+            slots.slots,
         ]
 
     def measure(self, weights: Floats) -> dict[str, Floats]:
@@ -97,13 +107,23 @@ class TextScores(Scores):
             "same_text": at["same"][:, 0] / rows,
             SLOTS: (missing + added + wrong) / np.maximum(asked, 1),
         }
+        for name, tries in TRIES.items():
+            if name in self.has():
+                found[name] = weights @ self.passing(tries) / rows
         if self.surprise is not None:
             total, tokens = (weights @ self.surprise).T
             found[SURPRISE] = np.exp(total / np.maximum(tokens, 1))
         return {name: found[name] for name in self.has()}
 
+    def passing(self, tries: int) -> Floats:
+        """pass@k of every row `(N,)`."""
+        assert self.passed is not None
+        return np.array([pass_at_k(int(count), int(right), tries) for count, right in self.passed])
+
     def right(self) -> NDArray[np.bool_]:
-        """Rows whose text is a reference `(N,)`, but for space."""
+        """Rows whose text is a reference `(N,)`, but for space; of programs those of which all pass."""
+        if self.passed is not None:
+            return self.passed[:, 0] == self.passed[:, 1]
         return self.statistics[:, -5] > 0
 
     def gravity(self) -> Floats:
@@ -117,14 +137,19 @@ class TextScores(Scores):
     def take(self, rows: NDArray[np.int64]) -> Self:
         """Some of the rows."""
         surprise = None if self.surprise is None else self.surprise[rows]
-        return replace(super().take(rows), counts=self.statistics[rows], surprise=surprise)
+        passed = None if self.passed is None else self.passed[rows]
+        return replace(super().take(rows), counts=self.statistics[rows], surprise=surprise, passed=passed)
 
     def beside(self, other: Self) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride] Self is TextScores here
         """These rows, then those of another."""
-        both = None
-        if self.surprise is not None and other.surprise is not None:
-            both = np.concatenate([self.surprise, other.surprise])
-        return replace(super().beside(other), counts=np.concatenate([self.statistics, other.statistics]), surprise=both)
+        counts = np.concatenate([self.statistics, other.statistics])
+        both = {name: joined(getattr(self, name), getattr(other, name)) for name in ("surprise", "passed")}
+        return replace(super().beside(other), counts=counts, **both)
+
+
+def joined(first: Floats | None, second: Floats | None) -> Floats | None:
+    """Rows of two sets, where both are known."""
+    return None if first is None or second is None else np.concatenate([first, second])
 
 
 def plain(text: str) -> str:

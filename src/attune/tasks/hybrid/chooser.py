@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from attune.tasks.hybrid.lexicon import Lexicon
-from attune.tasks.hybrid.meaning import Meaning
-from attune.tasks.hybrid.slots import SlotErrors, check
+from attune.tasks.common.lexicon import Lexicon
+from attune.tasks.common.slot_check import SlotErrors, check
+from attune.tasks.common.slots import Meaning
 from attune.tasks.hybrid.templates import Fluency, Templates
 
 
@@ -51,9 +51,9 @@ def choose(
     Returns:
         The most natural candidate without slot error; the templates' text where there is none.
     """
-    right = [one for one in candidates if not check(one.text, meaning, lexicon).count]
+    right = [one for one in candidates if not check(one.text, meaning.items(), lexicon).count]
     if right:
         best = max(right, key=lambda one: (fluency(one.text), one.text))
     else:
         best = Candidate("template", templates.say(meaning, fluency))
-    return Choice(best.source, best.text, check(best.text, meaning, lexicon), len(right))
+    return Choice(best.source, best.text, check(best.text, meaning.items(), lexicon), len(right))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from attune.tasks.hybrid.meaning import Meaning
+from attune.tasks.common.slots import Meaning
 from attune.tasks.hybrid.ngram import NGrams, text_of, tokens_of
 from attune.tasks.hybrid.templates import PLACE, Template, Templates
 
 FEWEST = 20
 """Templates of exactly the slots of a meaning, below which those that say some of them are taken too."""
+KEPT = 512
+"""Sets of slots whose n-grams are kept; the oldest make room."""
 
 
 class Drawer:
@@ -29,6 +31,8 @@ class Drawer:
     def model(self, slots: frozenset[str]) -> NGrams:
         """The n-grams of the templates of these slots; of parts of them too, where there are few."""
         if slots not in self.models:
+            if len(self.models) == KEPT:
+                del self.models[next(iter(self.models))]
             chosen = self.templates.by_slots.get(slots, [])
             if len(chosen) < FEWEST:
                 chosen = [one for one in self.templates.all if one.slots <= slots]

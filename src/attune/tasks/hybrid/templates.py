@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from attune.tasks.hybrid.lexicon import Lexicon
-from attune.tasks.hybrid.meaning import NO, Meaning, is_yes_or_no, words_of
+from attune.tasks.common.lexicon import Lexicon
+from attune.tasks.common.slot_check import exact
+from attune.tasks.common.slots import NO, Meaning, is_yes_or_no, words_of
 from attune.tasks.hybrid.ngram import NGrams, tokens_of
-from attune.tasks.hybrid.slots import exact
 
 PLACE = re.compile(r"\{([^{}]+)\}")
 VOWEL = re.compile(r"[aeiouAEIOU]|8|11|18")
 TRIED = 200
-"""Templates of one set of slots that are filled and compared, the most frequent ones."""
+"""Templates of one set of slots that are filled and compared: those that were given, then the most frequent ones."""
 Fluency = Callable[[str], float]
 
 
@@ -81,7 +81,7 @@ class Templates:
 
     def __init__(self, templates: Iterable[Template], lexicon: Lexicon) -> None:
         self.lexicon = lexicon
-        self.all = sorted(templates, key=lambda one: (-one.count, one.text))
+        self.all = sorted(templates, key=lambda one: (one.count > 0, -one.count, one.text))
         self.by_slots: dict[frozenset[str], list[Template]] = {}
         for one in self.all:
             self.by_slots.setdefault(one.slots, []).append(one)
@@ -181,7 +181,7 @@ def delexicalised(text: str, meaning: Meaning, lexicon: Lexicon) -> str:
     text = " ".join(text.split())
     if not exact(text, meaning, lexicon) or PLACE.search(text):
         return ""
-    mentions = lexicon.knowing(meaning).mentions(text)
+    mentions = lexicon.knowing(meaning.items()).mentions(text)
     if len(mentions) != len(meaning):
         return ""
     parts: list[str] = []

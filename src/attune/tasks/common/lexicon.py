@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-from attune.tasks.hybrid.meaning import NO, YES, Meaning, is_yes_or_no, words_of
+from attune.core.texts import WIDE
+from attune.tasks.common.slots import NO, YES, Meaning, is_yes_or_no, words_of
+from attune.tasks.common.slots import Slot as Said
 
-Said = tuple[str, str]
-"""A slot and its value."""
+LETTER = r"[^\W_\u3400-\u9fff\uf900-\ufaff]"
+"""What no phrase begins or ends beside: a letter or a digit, but for writing without spaces."""
 NEGATION = r"(?:\b(?:not|non|no|never|isn['’]?t|aren['’]?t|doesn['’]?t|without|un)\b[\s-]*(?:\w+[\s-]+){0,2}?)"
 CLAUSE = re.compile(r"[.;!?](?=\s|$)")
 WORD = re.compile(r"[^\W_]+")
@@ -70,12 +72,21 @@ class Lexicon:
     def pattern(self) -> re.Pattern[str]:
         """Every phrase, the longest first."""
         ordered = sorted(self.index, key=lambda phrase: (-len(phrase), phrase))
-        return re.compile(rf"(?<![^\W_])(?:{'|'.join(map(flexible, ordered))})(?![^\W_])", re.IGNORECASE)
+        wide = [flexible(phrase) for phrase in ordered if WIDE.match(phrase)]
+        others = "|".join(flexible(phrase) for phrase in ordered if not WIDE.match(phrase))
+        return re.compile("|".join([*wide, *([f"(?<!{LETTER})(?:{others})"] if others else [])]), re.IGNORECASE)
 
-    def knowing(self, meaning: Meaning) -> Lexicon:
-        """With the values of a meaning that are not known yet, each said by itself."""
-        new = {slot: value for slot, value in meaning.items() if value not in self.phrases.get(slot, {})}
-        return extended(self, tuple(new.items())) if new else self
+    def found_in(self, text: str) -> Iterator[tuple[re.Match[str], str]]:
+        """Where phrases stand in a text, the longest of several at a place, and which they are."""
+        for match in self.pattern.finditer(text) if self.index else ():
+            phrase = normal(match.group())
+            if phrase in self.index:
+                yield match, phrase
+
+    def knowing(self, slots: Iterable[Said]) -> Lexicon:
+        """With the values of slots that are not known yet, each said by itself."""
+        new = {(slot, value): None for slot, value in slots if value not in self.phrases.get(slot, {})}
+        return extended(self, tuple(new)) if new else self
 
     def usual(self, slot: str, value: str) -> str:
         """How a value is usually said."""
@@ -91,9 +102,9 @@ class Lexicon:
             Mentions. A negation belongs to what it denies.
         """
         found: list[Mention] = []
-        for match in self.pattern.finditer(text):
-            said = self.index[normal(match.group())]
-            if normal(match.group()) in self.cued:
+        for match, phrase in self.found_in(text):
+            said = self.index[phrase]
+            if phrase in self.cued:
                 said = [(slot, value) for slot, value in said if self.near(text, match.start(), match.end(), slot)]
             if said:
                 found.append(negated(text, match.start(), match.end(), said))
@@ -119,6 +130,10 @@ class Lexicon:
         return cls(plain["phrases"], frozenset(plain["cued"]))
 
 
+NOTHING_SAID = Lexicon({})
+"""A lexicon without phrases: values are said by themselves."""
+
+
 @lru_cache(maxsize=1024)
 def extended(lexicon: Lexicon, new: tuple[Said, ...]) -> Lexicon:
     """A lexicon with further values, each said by itself."""
@@ -133,12 +148,14 @@ def extended(lexicon: Lexicon, new: tuple[Said, ...]) -> Lexicon:
 
 def normal(phrase: str) -> str:
     """A phrase in small letters, its hyphens and wide gaps as single spaces."""
-    return " ".join(re.sub(r"(?<=\S)[-–](?=\S)", " ", phrase.lower()).split())
+    small = "".join(sign.lower() if len(sign.lower()) == 1 else sign for sign in phrase)  # İ would become two
+    return " ".join(re.sub(r"(?<=\S)[-–](?=\S)", " ", small).split())
 
 
 def flexible(phrase: str) -> str:
-    """A pattern of a phrase in which a space may be a hyphen."""
-    return r"(?:\s+|-)".join(re.escape(word) for word in phrase.split())
+    """A pattern of a phrase, to the end of a word where words are parted; a space may be a hyphen."""
+    after = "" if WIDE.match(phrase[-1:]) else f"(?!{LETTER})"
+    return r"(?:\s+|-)".join(re.escape(word) for word in phrase.split()) + after
 
 
 def negated(text: str, start: int, end: int, said: Sequence[Said]) -> Mention:
@@ -272,8 +289,7 @@ def ambiguous(pairs: Sequence[tuple[Meaning, str]], plain: Lexicon) -> frozenset
     holding: Counter[str] = Counter()
     right: Counter[str] = Counter()
     for meaning, text in pairs:
-        for match in plain.pattern.finditer(text):
-            phrase = normal(match.group())
+        for _, phrase in plain.found_in(text):
             holding[phrase] += 1
             said = plain.index[phrase]
             right[phrase] += any(
