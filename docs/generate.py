@@ -179,7 +179,7 @@ def matrix() -> str:
         " `attune show matrix` prints the same; with `--json` a line a combination.\n"
     )
     return "\n".join(
-        [NOTE, "# Matrix\n", intro, table(["family", "task", "head", "objective", "methods", "works"], rows)]
+        [NOTE, "# Matrix\n", intro, table(["family", "task", "head", "objectives", "methods", "works"], rows)]
     )
 
 

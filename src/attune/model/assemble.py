@@ -24,6 +24,7 @@ from attune.core.encoding import Encoding
 from attune.core.packing import pieces_of
 from attune.core.recipe import Axes, DataOptions, Recipe, Several, TrainingOptions, parse_toml
 from attune.core.records import Input, Prediction
+from attune.core.registry import Registry
 from attune.core.texts import SECOND
 from attune.errors import BackboneError, CannotMerge, RecipeError, UnsupportedError
 from attune.methods.registry import METHODS
@@ -126,8 +127,8 @@ def why_not(cell: Cell) -> str:
     if getattr(HEADS.get(cell.head), "still", False) and METHODS.get(cell.method).trains:
         able = [name for name in METHODS.names() if not METHODS.get(name).trains]
         return (
-            f"head {cell.head} answers from what a backbone as it is goes on with, and method {cell.method} trains it; "
-            f"use method {' or '.join(able)}, or head linear"
+            f"head {cell.head} answers from what a backbone as it is goes on with, and cannot be trained; use method "
+            f"{' or '.join(able)}, or head linear"
         )
     if HEADS.get(cell.head).trains and not METHODS.get(cell.method).trains:
         able = [name for name in HEADS.names() if answers_untrained(replace(cell, head=name))]
@@ -175,21 +176,28 @@ def suits(task: str, head: str) -> bool:
 
 
 def matrix() -> tuple[list[list[str]], int, int]:
-    """Every combination, those that differ by their method alone and share an answer in one line.
+    """Every combination, those that share an answer and differ by method and objective alone in one line.
 
     Returns:
-        Lines of family, task, head, objective, methods, and `yes` or the reason; how many combinations work; and how
+        Lines of family, task, head, objectives, methods, and `yes` or the reason; how many combinations work; and how
         many there are.
     """
-    lines: dict[tuple[str, ...], list[str]] = {}
+    methods: dict[tuple[str, ...], list[str]] = {}
     works = count = 0
     for each in cells():
         reason = why_not(each)
-        lines.setdefault((each.family, each.task, each.head, each.objective, reason or "yes"), []).append(each.method)
+        methods.setdefault((each.family, each.task, each.head, reason or "yes", each.objective), []).append(each.method)
         works, count = works + (not reason), count + 1
-    methods = METHODS.names()
-    told = [(*line, "all" if found == methods else ", ".join(found)) for line, found in lines.items()]
-    return [[*line[:4], line[5], line[4]] for line in told], works, count
+    objectives: dict[tuple[str, ...], list[str]] = {}
+    for (*place, objective), found in methods.items():
+        objectives.setdefault((*place, listed(found, METHODS)), []).append(objective)
+    told = [(line, listed(found, OBJECTIVES)) for line, found in objectives.items()]
+    return [[*line[:3], found, line[4], line[3]] for line, found in told], works, count
+
+
+def listed(found: Sequence[str], registry: Registry) -> str:
+    """Names of entries, or that they are all of them."""
+    return "all" if list(found) == registry.names() else ", ".join(found)
 
 
 def cells_of(recipe: Recipe) -> list[Cell]:

@@ -39,7 +39,7 @@ def matrix(as_json: bool) -> None:
         emit([{**vars_of(cell), "works": not reason, "reason": reason} for cell, reason in reasons])
         return
     rows, works, count = assemble.matrix()
-    table(["family", "task", "head", "objective", "methods", "works"], rows)
+    table(["family", "task", "head", "objectives", "methods", "works"], rows)
     say(f"{works} of {count} combinations work")
 
 
