@@ -49,12 +49,8 @@ def test_a_family_that_lacks_what_a_head_needs_is_refused_with_the_families_that
     assert cell in list(assemble.cells())
     refused = {
         (found.task, found.head, found.method) for found, _ in cells.refused()
-<<<<<<< HEAD
-        if found.family == "text" and not cells.plain(found.task) and found.head not in OWN
-=======
-        if found.family == "text" and not cells.plain(found.task) and found.head not in ("language", "own", "replaced")
-        and found.objective == "supervised"
->>>>>>> preference
+        if (found.family, found.objective) == ("text", "supervised")
+        and not cells.plain(found.task) and found.head not in OWN
     }  # fmt: skip
     others = ("pair", "ranking", "regression", "relation")
     untrained = {(task, "linear", "none") for task in ("classification", "question_answering", *others)}
