@@ -25,7 +25,8 @@ def make(root, tmp_path) -> Callable[..., Bench]:
     count = iter(range(99))
 
     def made(method: str, kind: str = "bert", *, training: Any = None, **options: Any) -> Bench:
-        variant = next(v for v in cells.every() if (v.method, v.kind, v.pooling) == (method, kind, "mean"))
+        wanted = ("classification", "descriptions", method, kind, "mean")
+        variant = next(v for v in cells.every() if (v.task, v.head, v.method, v.kind, v.pooling) == wanted)
         recipe = variant.recipe(**(training or {})).having("method", **options)
         return cells.bench(variant, root, tmp_path / f"bench-{next(count)}", recipe=recipe)
 

@@ -112,7 +112,7 @@ def test_a_prompt_longer_than_the_positions_says_how_many_would_fit(root, tmp_pa
 
 
 def test_what_cannot_be_is_refused(root, tmp_path):
-    with pytest.raises(UnsupportedError, match="method lora trains it; use method none, or head linear"):
+    with pytest.raises(UnsupportedError, match="cannot be trained; use method none, or head linear"):
         train(in_context(method="lora", data={"train": "nowhere.jsonl"}), root, tmp_path / "out")
     with pytest.raises(UnsupportedError, match="head in_context needs next_token, which the text family"):
         train(recipe(task={"head": "in_context"}, method={"name": "none"}), root, tmp_path / "out")
