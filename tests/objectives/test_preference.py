@@ -123,6 +123,9 @@ def test_what_cannot_be_learned_from_pairs_is_told_before_data_is_read(root):
     smooth = variant("gpt2").recipe().having("task", label_smoothing=0.1)
     with pytest.raises(RecipeError, match="as they are"):
         check(smooth, root)
+    for preset, checked in (("data_to_text", "hybrid"), ("code", "programs")):
+        with pytest.raises(RecipeError, match="have no text to check"):
+            check(variant("gpt2").recipe().having("task", preset=preset, **{checked: True}), root)
     named = variant("gpt2").recipe().having("data", label="better")
     with pytest.raises(RecipeError, match="a row has chosen and rejected"):
         check(named, root)

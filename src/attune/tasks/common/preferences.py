@@ -61,7 +61,8 @@ class Preferences:
             config: The network's config.
 
         Raises:
-            RecipeError: There is no room for what is written, or targets are to be smoothed.
+            RecipeError: There is no room for what is written, targets are to be smoothed, or what is written is to be
+                checked.
         """
         if self.options.label_smoothing:
             raise RecipeError(
@@ -71,6 +72,14 @@ class Preferences:
                 expected="0",
                 remedy="leave it out; objective.label_smoothing is for preferences that may be the wrong way round",
             )
+        for name in ("hybrid", "programs"):
+            if getattr(self.options, name):
+                raise RecipeError(
+                    f"{name} is for texts that are written and checked, and rows of preferences have no text to check",
+                    where=f"task.{name}",
+                    expected="none of it beside objective preference",
+                    remedy="leave it out",
+                )
         self.task.check_room(family, config)
 
     @property
