@@ -66,6 +66,28 @@ def test_files_that_lie_beside_are_named(tmp_path):
     assert any("test.jsonl lies beside it" in told for told in drafted.reasons) and "test_share" not in drafted.text
 
 
+def test_rows_that_belong_together_stay_together(tmp_path):
+    rows = [{**row, "id": number, "customer": f"c{number % 4}"} for number, row in enumerate(SPANNED)]
+    data = tomllib.loads(draft("rows.jsonl", kept(tmp_path, rows)).text)["data"]
+    assert (data["id"], data["group"], data["split"]) == ("id", "customer", "grouped")
+    asked = tomllib.loads(draft("rows.jsonl", kept(tmp_path, ASKED)).text)["data"]
+    assert (asked["group"], asked["split"]) == ("context", "grouped")
+
+
+def test_a_row_without_a_text_is_no_reason_to_stop(tmp_path):
+    drafted = draft("rows.jsonl", kept(tmp_path, [*SPANNED, {"text": None, "entities": []}]))
+    assert tomllib.loads(drafted.text)["task"]["name"] == "tagging"
+
+
+@pytest.mark.parametrize("rows", [SPANNED, WRITTEN], ids=["spans", "texts"])
+def test_a_column_of_labels_comes_before_spans_and_texts_beside_it(rows):
+    told = [{**row, "intent": ("buy", "ask")[number % 2]} for number, row in enumerate(rows)]
+    assert shape_of(columns(told), 3, ("intent",)) is None
+    assert shape_of(columns(told), 3) is not None
+    different = [{**row, "intent": f"{number}"} for number, row in enumerate(rows)]
+    assert shape_of(columns(different), 3, ("intent",)) is not None
+
+
 def test_objects_in_cells_of_flat_files_are_read():
     flat = [{**row, "answers": json.dumps(row["answers"])} for row in ASKED]
     found = shape_of(columns(flat), 3)

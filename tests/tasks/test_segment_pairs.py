@@ -1,6 +1,7 @@
 """Pairs of segments: how documents become pairs, the draws, the figures, the answers, and what is refused."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ import torch
 
 from attune.core.packing import pieces_of
 from attune.errors import DataError, RecipeError, UnsupportedError
+from attune.lifecycle.backbone import texts_read
 from attune.lifecycle.evaluate import evaluate_bundles
 from attune.lifecycle.train import plan, train
-from attune.model.assemble import assemble, check
+from attune.model.assemble import assemble, check, task_of
 from attune.model.bundle import load
 from attune.tasks.common.drawn import Found
 from attune.tasks.common.labelled import Labels
@@ -210,6 +212,20 @@ def test_the_cosine_baseline_stands_beside_next_sentence(home):
     majority, cosine = evaluation["baselines"]
     assert cosine["name"] == "cosine"
     assert cosine["metrics"]["pair_accuracy"]["value"] > majority["metrics"]["pair_accuracy"]["value"]
+
+
+def test_a_test_set_that_cannot_be_judged_is_told_before_training(home, tmp_path):
+    (home / "single.txt").write_text(documents(1, 5)[0] + "\n")
+    with pytest.raises(DataError, match="all segments are of one document") as caught:
+        train(wanted("next_sentence", data={"test": "single.txt"}), home, tmp_path / "run")
+    assert "data.test" in str(caught.value)
+
+
+def test_a_tokenizer_is_trained_on_the_texts_that_are_cut_into_pairs():
+    rows = [{"text": "one line"}, {"text": "three\nlines\nhere"}]
+    task = task_of(wanted())
+    table = SimpleNamespace(batches=lambda size: [{"text": [row["text"] for row in rows]}])
+    assert list(texts_read(task, table)) == [row["text"] for row in rows]
 
 
 def test_a_plan_counts_pairs(home):

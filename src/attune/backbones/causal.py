@@ -131,6 +131,10 @@ class Causal(Family):
         """
         return chat.render(self.tokenizer, messages, answer=answer)
 
+    def apart(self, text: str) -> str:
+        """A text whose spelled special tokens are broken by a space."""
+        return chat.apart(self.tokenizer, text)
+
     def turn_ends(self) -> list[int]:
         """The token that ends a turn by the chat template: a checkpoint that was never tuned for conversations may name
         another one as the end of a text, and tuned on them writes this one."""

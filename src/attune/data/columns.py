@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +183,18 @@ def shape(location: str, root: Path) -> Shape | None:
         DataError: If the source cannot be read.
     """
     columns, _ = _sample(location, root)
-    return shape_of({column.name: column.cells for column in columns}, SAMPLE_TEXTS)
+    found = shape_of({column.name: column.cells for column in columns}, SAMPLE_TEXTS, LABEL_NAMES)
+    if found is None:
+        return None
+    reasons: list[str] = []
+    others = [column for column in columns if column.name not in found.columns.values()]
+    roles = {"id": ID_NAMES, "group": GROUP_NAMES, "time": TIME_NAMES}
+    named = {role: _named(others, names, role, reasons) for role, names in roles.items()}
+    if found.task == "question_answering" and not named["group"]:
+        named["group"] = found.columns["text_pair"]
+        reasons.append(f"Questions on one {named['group']!r} belong together.")
+    columns_of = {**found.columns, **{role: name for role, name in named.items() if name}}
+    return replace(found, columns=columns_of, reasons=(*found.reasons, *reasons))
 
 
 def _sample(location: str, root: Path) -> tuple[list[_Column], int]:

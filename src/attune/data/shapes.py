@@ -43,30 +43,44 @@ class Shape:
     Attributes:
         task: Its name.
         columns: The keys of [data] by which it finds its columns.
-        reason: A sentence.
+        reasons: Sentences.
         texts: The first texts, for what is to be known of their language.
     """
 
     task: str
     columns: dict[str, str]
-    reason: str
+    reasons: tuple[str, ...]
     texts: tuple[str, ...]
 
 
-def shape_of(columns: dict[str, Cells], most: int) -> Shape | None:
+def shape_of(columns: dict[str, Cells], most: int, labels: Sequence[str] = ()) -> Shape | None:
     """What columns speak of, by their names and by every one of their values.
 
     Args:
         columns: Values by name, of the rows that were looked at.
         most: Texts that are kept.
+        labels: Names of columns of labels; where one of them is there and repeats, spans and texts beside it do not
+            count, for it is what such rows are usually for.
 
     Returns:
         The shape; none where rows are texts with labels, or nothing known.
     """
     for told in (answered, tagged, spanned, written):
-        if found := told(columns, most):
+        found = told(columns, most)
+        if found and (told in (answered, tagged) or not any(map(repeats, beside(columns, found, labels)))):
             return found
     return None
+
+
+def beside(columns: dict[str, Cells], found: Shape, labels: Sequence[str]) -> list[Cells]:
+    """The columns of labels that a shape does not take."""
+    return [cells for name, cells in columns.items() if name.lower() in labels and name not in found.columns.values()]
+
+
+def repeats(cells: Cells) -> bool:
+    """Whether a column is one of single labels."""
+    there = [cell for cell in cells if cell not in (None, "")]
+    return bool(there) and all(map(is_text, there)) and len(set(there)) < REPEATED * len(there)
 
 
 def pick(columns: dict[str, Cells], names: Sequence[str], fits: Callable[[Any], bool]) -> str:
@@ -98,7 +112,7 @@ def answered(columns: dict[str, Cells], most: int) -> Shape | None:
         f"{answers!r} holds answers with their place in {context!r}: spans that answer {question!r} are looked for."
     )
     named = {"text": question, "text_pair": context, "label": answers}
-    return Shape("question_answering", named, reason, tuple([*columns[question], *columns[context]][:most]))
+    return Shape("question_answering", named, (reason,), texts_of([*columns[question], *columns[context]], most))
 
 
 def tagged(columns: dict[str, Cells], most: int) -> Shape | None:
@@ -111,7 +125,7 @@ def tagged(columns: dict[str, Cells], most: int) -> Shape | None:
         return None
     reason = f"{tags!r} holds a tag for each of {tokens!r}: spans are marked."
     return Shape(
-        "tagging", {"text": tokens, "label": tags}, reason, tuple(text_of_tokens(one) for one, _ in both[:most])
+        "tagging", {"text": tokens, "label": tags}, (reason,), tuple(text_of_tokens(one) for one, _ in both[:most])
     )
 
 
@@ -121,7 +135,7 @@ def spanned(columns: dict[str, Cells], most: int) -> Shape | None:
     if not text or not spans or not any(opened(cell) for cell in columns[spans]):
         return None
     reason = f"{spans!r} holds spans with labels, by characters of {text!r}: spans are marked."
-    return Shape("tagging", {"text": text, "label": spans}, reason, tuple(columns[text][:most]))
+    return Shape("tagging", {"text": text, "label": spans}, (reason,), texts_of(columns[text], most))
 
 
 def written(columns: dict[str, Cells], most: int) -> Shape | None:
@@ -134,8 +148,13 @@ def written(columns: dict[str, Cells], most: int) -> Shape | None:
         if len(set(columns[target])) < REPEATED * len(columns[target]):
             continue
         reason = f"{target!r} is a text that is written of {source!r}: their names say so, and it does not repeat."
-        return Shape("generation", {"text": source, "label": target}, reason, tuple(columns[source][:most]))
+        return Shape("generation", {"text": source, "label": target}, (reason,), texts_of(columns[source], most))
     return None
+
+
+def texts_of(cells: Cells, most: int) -> tuple[str, ...]:
+    """The first texts of a column, the first rows of which may have none."""
+    return tuple(cell for cell in cells if is_text(cell))[:most]
 
 
 def is_text(cell: Any) -> bool:

@@ -19,7 +19,8 @@ from attune.backbones.registry import BACKBONES
 from attune.backbones.vocabulary import Texts
 from attune.core.files import canonical, read_json, whole_folder
 from attune.core.recipe import Recipe
-from attune.core.texts import rows_of
+from attune.core.records import Input
+from attune.core.texts import FIRST, rows_of
 from attune.data.table import Table
 from attune.model import bundle as bundles
 from attune.model.assemble import Model
@@ -152,7 +153,7 @@ def texts_read(task: Any, table: Table) -> Iterator[str]:
     for batch in table.batches(CHUNK):
         rows = rows_of(batch, task.form.fields)
         for row in told(task, rows, batch):
-            for item in task.inputs(row):
+            for item in [Input(row[FIRST])] if hasattr(task, "examples_of") else task.inputs(row):
                 yield item.text
                 if item.pair is not None:
                     yield item.pair

@@ -161,14 +161,17 @@ def draft_shape(location: str, known: Shape, beside: Mapping[str, Path], extra: 
     Returns:
         The recipe's text and the reasons for its choices.
     """
-    reasons = [known.reason]
+    reasons = list(known.reasons)
     files = {key: (Path(location).parent / path.name).as_posix() for key, path in beside.items()}
     reasons += [
         f"{Path(name).name} lies beside it: it is the {key} file, and no rows are cut for {key}."
         for key, name in files.items()
     ]
     shares: dict[str, Any] = {}
-    if "test" not in beside:
+    if group := known.columns.get("group"):
+        reasons.append(f"Rows are cut by {group!r}, so that no {group} is in two splits.")
+        shares = {"split": "grouped"}
+    elif "test" not in beside:
         reasons.append("A fifth of the rows is kept for test and a tenth of the rest for validation.")
         shares = {"test_share": 0.2, "validation_share": 0.1}
     if known.task == "generation":

@@ -43,7 +43,7 @@ from attune.model import bundle as bundles
 from attune.model import witness
 from attune.model.assemble import AXES, Model, assemble, cell_of, task_of
 from attune.model.bundle import Bundle
-from attune.model.rows import told
+from attune.model.rows import standing, told
 from attune.tasks.common.labelled import Labels
 from attune.training import checkpoint
 from attune.training.encoded import SPANS, Encoded, encode, prepare, refuse_lost
@@ -99,11 +99,13 @@ class Run:
         if splits.validation and (unseen := task.unseen(splits.validation.golds(), labels)):
             raise unseen_labels(unseen)
         refuse_unmeasured(self.recipe, task, splits.validation)
+        refuse_unjudgeable(task, splits)
+        # before backbones are compared: they are asked as the run will ask
+        self._show(task, splits.train, labels)
         files = self._backbone(found, splits, task, labels)
         known = resolve.Known(splits.fingerprints, files.sha256, task.form)
         self.recipe = resolve.before_model(self.recipe, known)
         torch.set_num_threads(self.recipe.training.threads)
-        self._show(task, splits.train, labels)
         model = assemble(self.recipe, files, labels, dropout=self.recipe.training.dropout)
         if hasattr(task, "learn"):
             model.task = model.task.knowing(json.loads(canonical(task.learn(splits.train.golds()))))
@@ -354,6 +356,14 @@ def refuse_unmeasured(recipe: Recipe, task: Any, validation: Table | None) -> No
             expected="a task that some validation rows have gold for",
             remedy="choose by mean, or name a file of rows that have it as data.validation",
         )
+
+
+def refuse_unjudgeable(task: Any, splits: Splits) -> None:
+    """Stops before training where a task that is judged by rows together could not be judged after it."""
+    if hasattr(task, "judgeable"):
+        for where, table in (("data.test", splits.test), ("data.validation", splits.validation)):
+            if table:
+                task.judgeable([row for batch in table.batches(judge.CHUNK) for row in standing(task, batch)], where)
 
 
 def solvable(model: Model) -> bool:

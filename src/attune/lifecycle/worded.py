@@ -15,7 +15,7 @@ from attune.core.recipe import Recipe
 from attune.core.texts import rows_of
 from attune.data.redaction import redact
 from attune.data.table import Table
-from attune.errors import RecipeError, UnsupportedError
+from attune.errors import DataError, RecipeError, UnsupportedError
 from attune.lifecycle.begin import balance, draw_shots, fewer
 from attune.model.assemble import Model
 from attune.tasks.common.labelled import Labels
@@ -167,7 +167,17 @@ def found_words(model: Model, rows: Encoded, drawn: Sequence[NDArray[np.int64]])
 
     Returns:
         Words by label.
+
+    Raises:
+        DataError: A label has no row.
     """
+    if rowless := [name for name, own in zip(model.labels.names, drawn, strict=True) if not len(own)]:
+        raise DataError(
+            f"no training row of {', '.join(map(repr, rowless))}, and words are looked for in rows",
+            where="task.search",
+            expected="a row of each label",
+            remedy="name the words of all labels under [task.verbalisers]",
+        )
     head: Any = model.head
     likely = [
         head.likely(torch.from_numpy(model.features(rows.rows(own))).to(model.device)).cpu().numpy() for own in drawn

@@ -259,11 +259,27 @@ class SegmentPairs(PlainTask):
         Raises:
             DataError: There is none, or nothing to draw from.
         """
-        pairs = pairs_of(rows, self.options.sentences, self.options.units)
-        corpus = Corpus(np.asarray([pair.key for pair in pairs], dtype=np.int64))
-        self.refuse(corpus, "the rows to be judged")
+        pairs, corpus = self.judgeable(rows, "the rows to be judged")
         drawn = [self.fixed(number, pairs, corpus) for number in range(len(pairs))]
         return Read([texts for texts, _ in drawn], [target for _, target in drawn], [pair.owner for pair in pairs])
+
+    def judgeable(self, rows: Rows, where: str) -> tuple[list[Pair], Corpus]:
+        """The pairs of rows, of which there must be some to judge by.
+
+        Args:
+            rows: Texts with the columns `beside`, all of a set.
+            where: The set, in an error.
+
+        Returns:
+            The pairs, and which documents they are of.
+
+        Raises:
+            DataError: There is none, or nothing to draw from.
+        """
+        pairs = pairs_of(rows, self.options.sentences, self.options.units)
+        corpus = Corpus(np.asarray([pair.key for pair in pairs], dtype=np.int64))
+        self.refuse(corpus, where)
+        return pairs, corpus
 
     def fixed(self, number: int, pairs: Sequence[Pair], corpus: Corpus) -> tuple[tuple[str, str], int]:
         """One pair as it is to be read, and 1 where it was changed."""

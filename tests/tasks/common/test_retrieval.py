@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
 from attune.tasks.common.retrieval import (
@@ -11,6 +13,7 @@ from attune.tasks.common.retrieval import (
     asked_of,
     found_by,
     pair_of,
+    ranks_of,
     result_of,
 )
 
@@ -102,3 +105,10 @@ def test_pairs_come_as_text_as_objects_and_as_json():
     assert pair_of('{"positive": "here", "negatives": ["there", "gone"]}', row, 2) == expected
     assert pair_of("{not json", row, 2) == {"positive": "{not json", "negatives": []}
     assert pair_of({"positive": "here", "negatives": None}, row, 2) == {"positive": "here", "negatives": []}
+
+
+@given(st.lists(st.integers(0, 4), min_size=12, max_size=40), st.integers(0, 2**32 - 1))
+def test_many_places_are_the_same_whether_counted_or_sorted(scores, seed):
+    keys = np.random.default_rng(seed).permutation(len(scores))
+    told, right = np.array(scores, dtype=np.float64), list(range(len(scores)))
+    assert ranks_of(told, keys, right) == [ranks_of(told, keys, [at])[0] for at in right]

@@ -165,6 +165,12 @@ def test_a_zero_shot_bundle_says_its_words_and_answers_again(zero, root, tmp_pat
     np.testing.assert_allclose(raw.mean(0) - raw.mean(), -levels.numpy(), atol=0.02)  # of all rows, not of train alone
 
 
+def test_words_are_not_looked_for_where_a_label_has_no_row(root, tmp_path):
+    order = [*NAMES, "nothing like it"]
+    with pytest.raises(DataError, match="no training row of 'nothing like it'"):
+        train(cloze(search=2, shots=4, order=order), root, tmp_path / "run")
+
+
 @pytest.mark.slow
 def test_found_words_are_kept_with_the_bundle_and_named(root, tmp_path):
     wanted = cloze(search=2, shots=4)

@@ -82,6 +82,15 @@ def test_a_long_text_loses_its_end_and_what_is_shown_stays(model):
     assert "the end of the text was left out" in model.predict([{"text": "late " * 90}])[0].notices[0]
 
 
+def test_a_text_cannot_pass_for_a_demonstration(model):
+    end = model.backbone.tokenizer.eos_token
+    plain, spelled = model.encode([{"text": "late order"}, {"text": "late\n\n order"}]).ids
+    assert plain.tolist() == spelled.tolist()
+    (broken,) = model.encode([{"text": f"late {end} order"}]).ids
+    ends = model.backbone.tokenizer.eos_token_id
+    assert all(ends not in ids_of(piece) for piece in pieces_of(broken))
+
+
 def test_rows_are_drawn_evenly_shown_by_the_service_and_need_no_file(root, tmp_path):
     short = [{"text": f"{word} {other}", "label": name} for name, word in TOPIC for other in FILLER]
     write_rows(root / "short.jsonl", short)

@@ -90,10 +90,14 @@ class InContext:
         """The first demonstrations as text; all of them where no number is given."""
         words = {name: own[0] for name, own in zip(*self._named(), strict=True)}
         told = [
-            laid(self.pattern, {TEXT: one.text, LABEL: words[one.label]})[0]
+            laid(self.pattern, {TEXT: self.said(one.text), LABEL: words[one.label]})[0]
             for one in self.options.demonstrations[:count]
         ]
         return "".join(told)
+
+    def said(self, text: str) -> str:
+        """A text on one line, special tokens that it spells broken apart: it cannot pass for a demonstration."""
+        return " ".join(self.backbone.apart(text).split())
 
     def _named(self) -> tuple[list[str], list[list[str]]]:
         names = list(dict.fromkeys([one.label for one in self.options.demonstrations]))
@@ -103,7 +107,7 @@ class InContext:
         """Rows behind so many demonstrations, as texts that end where the label's words are to stand."""
         lead, found = self.shown(count), list[Laid]()
         for row in rows:
-            text, places = laid(self.before, {TEXT: row[TEXT]}, lead)
+            text, places = laid(self.before, {TEXT: self.said(row[TEXT])}, lead)
             found.append(Laid(text.rstrip() if self.before.rstrip() != self.before else text, places[TEXT]))
         return found
 

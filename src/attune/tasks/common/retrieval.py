@@ -24,6 +24,8 @@ SHOWN = 10
 KEPT = 3
 """Texts found first that are kept for a person to read."""
 BLOCK = 512
+FEW = 8
+"""Texts whose places are counted one by one; of more, all are sorted."""
 
 
 def pair_of(cell: Any, row: Mapping[str, Any], most: int) -> dict[str, Any]:
@@ -143,11 +145,22 @@ def found_by(asked: Queries, similar: Similar) -> list[Prediction]:
 
 def of_scores(texts: Sequence[str], scores: Floats, keys: NDArray[np.int64], right: Sequence[int]) -> Prediction:
     """What one query finds, by its similarities `(C,)`."""
-    ranks = [1 + int((scores > scores[at]).sum() + ((scores == scores[at]) & (keys < keys[at])).sum()) for at in right]
+    ranks = ranks_of(scores, keys, right)
     near = np.flatnonzero(scores >= np.partition(scores, -min(KEPT, len(scores)))[-min(KEPT, len(scores))])
     first = near[np.lexsort((keys[near], -scores[near]))][:KEPT]
     best = tuple(Alternative(texts[int(at)], float(scores[at])) for at in first)
     return Prediction(best[0].label, None, best, probabilities=np.array(sorted(ranks), dtype=np.float32))
+
+
+def ranks_of(scores: Floats, keys: NDArray[np.int64], right: Sequence[int]) -> list[int]:
+    """At which place some texts are found, counted from 1; of many at once, after sorting all."""
+    if len(right) <= FEW:
+        return [
+            1 + int((scores > scores[at]).sum() + ((scores == scores[at]) & (keys < keys[at])).sum()) for at in right
+        ]
+    places = np.empty(len(scores), dtype=np.int64)
+    places[np.lexsort((keys, -scores))] = np.arange(1, len(scores) + 1)
+    return places[list(right)].tolist()
 
 
 @dataclass(frozen=True)
