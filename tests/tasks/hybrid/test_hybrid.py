@@ -116,6 +116,27 @@ def test_phrases_are_learned_where_they_always_stand_for_a_value(lexicon):
     assert exact("Cotto has curry and welcomes children.", meaning, told)
 
 
+def test_phrases_of_yes_are_learned_in_the_same_order_whatever_order_a_set_has():
+    texts = [f"Cotto is {word} friendly." for word in ("zoo", "kid", "child", "mum", "baby") for _ in range(6)]
+    told = learn_lexicon([({"familyFriendly": "yes"}, text) for text in texts])
+    learned = told.phrases["familyFriendly"]["yes"][1:]
+    assert len(learned) > 5 and list(learned) == sorted(learned)
+
+
+def test_a_dash_in_a_value_is_found():
+    told = learn_lexicon([({"price": "£20–25"}, "It costs £20–25.")])
+    for text in ("It costs £20–25.", "It costs £20-25.", "It costs £20 25."):
+        assert exact(text, {"price": "£20–25"}, told)
+    assert exact("It costs £20–25.", {"price": "£20-25"}, told)
+
+
+def test_a_denial_ends_where_something_else_is_said(lexicon):
+    for word in ("and", "but", "yet"):
+        text = f"It is not expensive {word} family friendly."
+        assert exact(text, {"familyFriendly": "yes"}, lexicon) and not exact(text, {"familyFriendly": "no"}, lexicon)
+    assert exact("It is not very family friendly.", {"familyFriendly": "no"}, lexicon)
+
+
 def test_values_never_seen_are_found_by_themselves(lexicon):
     meaning = read_meaning("name[Zizzi], food[French], area[riverside], open[yes]")
     assert exact("Zizzi serves French food by the riverside and is open.", meaning, lexicon)

@@ -15,7 +15,11 @@ from attune.tasks.common.slots import Slot as Said
 
 LETTER = r"[^\W_\u3400-\u9fff\uf900-\ufaff]"
 """What no phrase begins or ends beside: a letter or a digit, but for writing without spaces."""
-NEGATION = r"(?:\b(?:not|non|no|never|isn['’]?t|aren['’]?t|doesn['’]?t|without|un)\b[\s-]*(?:\w+[\s-]+){0,2}?)"
+NEGATION = (
+    r"(?:\b(?:not|non|no|never|isn['’]?t|aren['’]?t|doesn['’]?t|without|un)\b[\s-]*"
+    r"(?:(?!(?:and|but|or|yet)\b)\w+[\s-]+){0,2}?)"
+)
+"""What denies; of the words between it and what is denied none joins two things that are said."""
 CLAUSE = re.compile(r"[.;!?](?=\s|$)")
 WORD = re.compile(r"[^\W_]+")
 NEAR = 4
@@ -153,9 +157,9 @@ def normal(phrase: str) -> str:
 
 
 def flexible(phrase: str) -> str:
-    """A pattern of a phrase, to the end of a word where words are parted; a space may be a hyphen."""
+    """A pattern of a phrase, to the end of a word where words are parted; a space may be a hyphen or a dash."""
     after = "" if WIDE.match(phrase[-1:]) else f"(?!{LETTER})"
-    return r"(?:\s+|-)".join(re.escape(word) for word in phrase.split()) + after
+    return r"(?:\s+|[-–])".join(re.escape(word) for word in phrase.split()) + after
 
 
 def negated(text: str, start: int, end: int, said: Sequence[Said]) -> Mention:
@@ -243,7 +247,7 @@ def associated(
         if min(most, most_) >= SURE * count and tells(phrase, slot, value, plain):
             found.append((slot, value, phrase))
     plainest = [one for one in found if one[1] != YES]
-    return [*shortest(plainest), *(one for one in found if one[1] == YES)]
+    return [*shortest(plainest), *sorted(one for one in found if one[1] == YES)]  # whatever order a set has
 
 
 def tells(phrase: str, slot: str, value: str, plain: Lexicon) -> bool:
