@@ -126,9 +126,10 @@ def is_mark(token: str) -> bool:
 
 def turning(tokenizer: Any, marks: frozenset[int]) -> frozenset[int]:
     """Of the tokens that are marks the special ones, and those that a short conversation is rendered with."""
-    found = set(special_of(tokenizer))
-    if found == marks:
+    special = special_of(tokenizer)
+    if special == marks:
         return marks
+    found = set(special)
     talk = [{"role": role, "content": ASKED} for role in ("system", "user", "assistant", "user")]
     for turns in (talk, talk[1:]):  # some templates refuse a system message
         try:
