@@ -137,7 +137,8 @@ def test_a_denial_ends_where_something_else_is_said(lexicon):
     for word in ("and", "but", "yet"):
         text = f"It is not expensive {word} family friendly."
         assert exact(text, {"familyFriendly": "yes"}, lexicon) and not exact(text, {"familyFriendly": "no"}, lexicon)
-    assert exact("It is not very family friendly.", {"familyFriendly": "no"}, lexicon)
+    for text in ("It is not very family friendly.", "It is not cheap or family friendly."):
+        assert exact(text, {"familyFriendly": "no"}, lexicon)
 
 
 def test_texts_that_deny_a_value_do_not_leave(templates, lexicon, fluency):

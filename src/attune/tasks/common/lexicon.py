@@ -17,9 +17,9 @@ LETTER = r"[^\W_\u3400-\u9fff\uf900-\ufaff]"
 """What no phrase begins or ends beside: a letter or a digit, but for writing without spaces."""
 NEGATION = (
     r"(?:\b(?:not|non|no|never|isn['’]?t|aren['’]?t|doesn['’]?t|without|un)\b[\s-]*"
-    r"(?:(?!(?:and|but|or|yet)\b)\w+[\s-]+){0,2}?)"
+    r"(?:(?!(?:and|but|yet)\b)\w+[\s-]+){0,2}?)"
 )
-"""What denies; of the words between it and what is denied none joins two things that are said."""
+"""What denies; of the words between it and what is denied none begins something else that is said; not cheap or family friendly denies both."""
 NEARLY = re.compile(r"(?:not|no|isn['’]?t|never)\s+(?:far|only|just|more|less|other)\b", re.IGNORECASE)
 """What reads as a negation of a value and is none: not far from a place, no more than a price."""
 CLAUSE = re.compile(r"[.;!?](?=\s|$)")
