@@ -19,8 +19,8 @@ NEGATION = (
     r"(?:\b(?:not|non|no|never|isn['’]?t|aren['’]?t|doesn['’]?t|without|un)\b[\s-]*"
     r"(?:(?!(?:and|but|yet)\b)\w+[\s-]+){0,2}?)"
 )
-"""What denies, with up to two words behind it of which none begins what is said: not cheap or family friendly denies
-both, not cheap but family friendly one."""
+"""What denies, with up to two words behind it. "And", "but" and "yet" end it: not cheap but family friendly denies one
+thing, not cheap or family friendly both."""
 NEARLY = re.compile(r"(?:not|no|isn['’]?t|never)\s+(?:far|only|just|more|less|other)\b", re.IGNORECASE)
 """What reads as a negation of a value and is none: not far from a place, no more than a price."""
 CLAUSE = re.compile(r"[.;!?](?=\s|$)")
