@@ -3,7 +3,7 @@
 Takes a run of `generation` with the preset data_to_text. Of each meaning it was trained on, texts are drawn from it;
 those with the fewest slot errors are preferred to those with the most. Measured on the meanings that its run kept for
 validation: slot errors and BLEU before and after, paired. No test file is read. What is drawn and tuned is kept in the
-work folder, and found there again.
+work folder, and found there again; a folder is of one run with one set of options.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import numpy as np
 from runs import RESULTS, machine
 
 from attune.core.decoding import Decoding
+from attune.core.files import whole_file
 from attune.core.recipe import override, parse
 from attune.core.records import Prediction
 from attune.data.table import Table
 from attune.evaluation.intervals import intervals, paired
-from attune.lifecycle.train import train
+from attune.lifecycle.train import resume, train
 from attune.model.assemble import AXES
 from attune.model.bundle import Bundle, load
 from attune.tasks.common.text_scores import SLOTS, TextScores
@@ -102,14 +103,37 @@ def recipe(bundle: Bundle, overrides: Sequence[str]) -> Any:
     return parse(override(document, overrides), AXES)
 
 
+def keep(work: Path, options: argparse.Namespace) -> None:
+    """Writes down what a work folder is of, and refuses one that is of something else.
+
+    Args:
+        work: The folder.
+        options: As given.
+
+    Raises:
+        SystemExit: The folder holds what another run or other options made.
+    """
+    wanted = {name: str(value) for name, value in vars(options).items() if name not in ("work", "out", "run")}
+    wanted["run"] = str(options.run.resolve())
+    path = work / "options.json"
+    there = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not there and not (work / "pairs.jsonl").exists() and not (work / "before").is_symlink():
+        there = wanted
+        with whole_file(path) as new:
+            new.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+    if other := [name for name in wanted if there.get(name) != wanted[name]]:
+        raise SystemExit(f"{work} was made with another --{', --'.join(other)}: name a new folder with --work")
+
+
 def tuned(bundle: Bundle, work: Path, options: argparse.Namespace) -> Bundle:
-    """The bundle after its preferences; found again where it is there already."""
-    if (work / "after" / "bundle" / "manifest.json").is_file():
-        return load(work / "after" / "bundle", root=work)
+    """The bundle after its preferences; found again where it is there already, and gone on with where it was begun."""
+    if (work / "after" / "start.json").is_file():
+        return resume(work / "after")
     if not (work / "pairs.jsonl").is_file():
         made = pairs(bundle, meanings(options.run, "train", options.cut), options)
         lines = "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in made)
-        (work / "pairs.jsonl").write_text(lines, encoding="utf-8")
+        with whole_file(work / "pairs.jsonl") as new:
+            new.write_text(lines, encoding="utf-8")
     return train(recipe(bundle, options.set), work, work / "after")
 
 
@@ -127,6 +151,7 @@ def main() -> None:
     options = parser.parse_args()
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
+    keep(work, options)
     if not (work / "before").exists():
         (work / "before").symlink_to((options.run / "bundle").resolve(), target_is_directory=True)
     before = load(work / "before", root=work)
@@ -165,7 +190,7 @@ def write(found: dict[str, Any], path: Path) -> None:
         cells = [f"{100 * told[key]['value']:.2f} [{bounds(told[key])}]" for key in MEASURED]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     figures = ", ".join(f"{name} {value:.3f}" for name, value in found["pairs"].items())
-    lines += ["", f"Of pairs that were not trained on: {figures}."]
+    lines += ["", f"Of the validation pairs, by whose loss the epoch was chosen: {figures}."]
     path.write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 

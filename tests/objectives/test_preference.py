@@ -1,6 +1,7 @@
 """Preferences: the loss by hand, what it is differentiated by, what it is compared with, and what is refused."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,8 +12,9 @@ from attune.core.recipe import parse
 from attune.errors import RecipeError, UnsupportedError
 from attune.model.assemble import AXES, Cell, check, untuned, why_not
 from attune.objectives.preference import Preference, PreferenceOptions
+from attune.training.encoded import Encoded
 from attune.training.optimiser import moving
-from attune.training.reference import refer, surprises
+from attune.training.reference import fingerprint, refer, surprises
 from support import cells
 
 
@@ -115,6 +117,17 @@ def test_the_reference_is_asked_once_and_only_of_the_same_rows(root, tmp_path):
     save_file({"of other rows": value + 1}, kept)
     refer(on.model, on.rows, kept)
     assert torch.equal(on.rows.reference, value)
+
+
+def test_rows_and_backbones_are_told_apart_by_all_that_the_reference_depends_on(root, tmp_path):
+    on = bench("gpt2", root, tmp_path)
+    rows, checkpoint = on.rows, on.model.backbone.checkpoint
+    known = fingerprint(on.model, rows)
+    assert fingerprint(on.model, Encoded(rows.flat, rows.starts, rows.each)) == known
+    assert fingerprint(on.model, Encoded(rows.flat, rows.starts[::2], rows.each)) != known
+    assert fingerprint(on.model, Encoded(rows.flat, rows.starts, rows.each + 1)) != known
+    on.model.backbone.checkpoint = replace(checkpoint, sha256="of other weights")
+    assert fingerprint(on.model, rows) != known
 
 
 def test_what_cannot_be_learned_from_pairs_is_told_before_data_is_read(root):

@@ -181,6 +181,13 @@ def test_a_long_conversation_loses_its_first_turns_and_says_so(root, tmp_path):
         on.model.encode([{"text": as_text([{**TALK[0], "content": " ".join(WORDS * 6)}, TALK[1]])}])
 
 
+def test_a_long_message_of_special_tokens_is_cut_as_any_other(root, tmp_path):
+    on = bench("gpt2", root, tmp_path, "drawn")
+    for count in (12, 30, 200):
+        (ids,) = on.model.encode([{"text": "[SEP]" * count}]).ids
+        assert 40 < len(ids) <= 64 - 12 and on.model.backbone.tokenizer.eos_token_id not in ids.tolist()
+
+
 def test_a_template_without_the_assistant_role_is_refused(root, tmp_path):
     on = bench("gpt2", root, tmp_path, "drawn")
     on.model.backbone.tokenizer.chat_template = "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"

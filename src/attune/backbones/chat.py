@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,7 @@ def render(tokenizer: Any, messages: Sequence[Message], *, answer: bool) -> Chat
         DataError: The messages are in a wrong order, or the template has no place for them.
     """
     in_order(messages, answer=answer)
-    messages = [{**turn, "content": apart(tokenizer, turn["content"])} for turn in messages]
+    messages = single_voiced(tokenizer, messages)
     if MARKED.search(getattr(tokenizer, "chat_template", None) or ""):
         return marked(tokenizer, messages, answer=answer)
     text, spans = told_apart(tokenizer, messages, answer=answer)
@@ -61,18 +61,34 @@ def render(tokenizer: Any, messages: Sequence[Message], *, answer: bool) -> Chat
     return Chat(np.asarray(batch["input_ids"], dtype=np.int64), spoken)
 
 
-def apart(tokenizer: Any, text: str) -> str:
-    """What somebody says, what would be read as a special token broken by a space: nobody speaks for another.
+def single_voiced(tokenizer: Any, messages: Sequence[Message]) -> list[Message]:
+    """Messages, broken by a space where they would be read as somebody else's turn.
+
+    What the assistant says is learned, so that only what begins and ends turns is broken in it: a template may name
+    further tokens, such as `<think>`, for the assistant itself to say.
+    """
+    marks = marks_of(tokenizer)
+    own = turning(tokenizer, marks) if any(turn["role"] == "assistant" for turn in messages) else marks
+    plain = not getattr(tokenizer, "chat_template", None)
+    found: list[Message] = []
+    for turn in messages:
+        text = apart(tokenizer, turn["content"], own if turn["role"] == "assistant" else marks)
+        found.append({**turn, "content": unturned(text) if plain else text})
+    return found
+
+
+def apart(tokenizer: Any, text: str, ids: Collection[int]) -> str:
+    """A text, what would be read as one of some tokens broken by a space: nobody speaks for another.
 
     Args:
         tokenizer: A fast one.
         text: A message's content.
+        ids: The tokens.
 
     Returns:
         The text, as it is unless it spells such tokens.
     """
-    ids = marks_of(tokenizer)
-    spelled = {tokenizer.convert_ids_to_tokens(number).strip().lower() for number in ids}
+    spelled = {tokenizer.convert_ids_to_tokens(number).strip().lower() for number in ids} - {""}
     small = text.lower()
     while any(token in small for token in spelled):
         batch = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False)
@@ -91,9 +107,37 @@ def marks_of(tokenizer: Any) -> frozenset[int]:
     """The tokens that mean more than their letters: special ones, and added ones that the chat template writes."""
     template = getattr(tokenizer, "chat_template", None) or ""
     added = tokenizer.added_tokens_decoder.items()
-    found = {number for number, token in added if token.special or token.content in template}
+    named = {number for number, token in added if is_mark(token.content) and token.content in template}
+    return special_of(tokenizer) | named
+
+
+def special_of(tokenizer: Any) -> frozenset[int]:
+    """The tokens that are special by themselves, whatever the chat template writes."""
+    found = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     ends = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id}
     return frozenset({*found, *tokenizer.all_special_ids} - ({tokenizer.unk_token_id} - ends))  # GPT-2's is its end
+
+
+def is_mark(token: str) -> bool:
+    """Whether an added token reads as a mark: added words and white space stand in a template's source by chance."""
+    token = token.strip()
+    return len(token) > 1 and not all(sign.isalnum() or sign.isspace() for sign in token)
+
+
+def turning(tokenizer: Any, marks: frozenset[int]) -> frozenset[int]:
+    """Of the tokens that are marks the special ones, and those that a short conversation is rendered with."""
+    special = special_of(tokenizer)
+    if special == marks:
+        return marks
+    found = set(special)
+    talk = [{"role": role, "content": ASKED} for role in ("system", "user", "assistant", "user")]
+    for turns in (talk, talk[1:]):  # some templates refuse a system message
+        try:
+            text = written(tokenizer, turns, answer=False)
+        except DataError:
+            continue
+        found |= marks.intersection(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return frozenset(found)
 
 
 def turn_ends(tokenizer: Any) -> list[int]:
@@ -182,10 +226,7 @@ def written(tokenizer: Any, messages: Sequence[Message], *, answer: bool) -> str
     """A conversation as text."""
     if not getattr(tokenizer, "chat_template", None):
         end = tokenizer.eos_token or ""
-        turns = [
-            f"{turn['role']}: {unturned(turn['content'])}{end if turn['role'] == 'assistant' else ''}"
-            for turn in messages
-        ]
+        turns = [f"{turn['role']}: {turn['content']}{end if turn['role'] == 'assistant' else ''}" for turn in messages]
         return "\n".join([*turns, *(["assistant:"] if answer else [])])
     try:
         plain = [dict(turn) for turn in messages]

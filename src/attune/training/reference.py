@@ -32,6 +32,15 @@ def surprises(model: Model, rows: Encoded) -> NDArray[np.float64]:
     return np.stack(found)[np.argsort(order)]
 
 
+def fingerprint(model: Model, rows: Encoded) -> str:
+    """What tells rows and the backbone that is asked of them from others: weights, ids, rows and targets."""
+    digest = xxhash.xxh3_128(model.backbone.checkpoint.sha256.encode())
+    for part in (rows.flat, rows.starts, np.asarray(rows.each)):
+        digest.update(f"{part.dtype}{part.shape}".encode())
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
+
+
 def refer(model: Model, rows: Encoded, kept: Path | None = None) -> None:
     """Gives rows what the untuned backbone holds of them, where the model's objective compares with that.
 
@@ -44,7 +53,7 @@ def refer(model: Model, rows: Encoded, kept: Path | None = None) -> None:
     """
     if not model.objective.pairs:
         return
-    known = xxhash.xxh3_128_hexdigest(np.ascontiguousarray(rows.flat).tobytes())
+    known = fingerprint(model, rows)
     if kept is None or not (kept.is_file() and known in (there := load_file(kept))):
         there = {known: torch.from_numpy(surprises(untuned(model), rows)[..., 0]).float()}
         if kept:

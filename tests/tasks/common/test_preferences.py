@@ -48,6 +48,9 @@ def test_a_conversation_is_answered_in_two_ways():
     found = right(TALK, other, asked, preset="dialogue")
     assert found == {"chosen": "it is late", "rejected": "no idea"}
     assert right("it is late", "no idea", asked, preset="dialogue") == found
+    spaced = [{"role": "user", "content": " where is it\n"}]
+    for text in (asked, " where is it\n"):
+        assert right([*spaced, TALK[1]], [*spaced, other[1]], text, preset="dialogue") == found
     with pytest.raises(ValueError, match="rejected: the messages before its last are not those"):
         right(TALK, [{"role": "user", "content": "hi"}, other[1]], asked, preset="dialogue")
 
@@ -114,6 +117,12 @@ def recipe(family="causal", *, data=None, task=None, **tables):
         **tables,
     }  # fmt: skip
     return parse(document, AXES)
+
+
+def test_long_texts_are_read_in_segments_as_without_preferences(monkeypatch):
+    task = Generation(GenerationOptions(preset="summarisation", segments=True))
+    monkeypatch.setattr(task, "condensed", lambda rows: [{**row, "text": "short"} for row in rows])
+    assert task.in_pairs().condensed([{"text": "long"}]) == [{"text": "short"}]
 
 
 def test_bad_rows_are_told_by_line(tmp_path):

@@ -9,13 +9,16 @@ import pytest
 from nltk.lm import KneserNeyInterpolated
 from nltk.util import everygrams
 
+from attune.errors import DataError
 from attune.tasks.common.lexicon import Lexicon, learn_lexicon
 from attune.tasks.common.slot_check import SlotErrors, check, exact, slot_error_rate
 from attune.tasks.common.slots import read_meaning, words_of, written
 from attune.tasks.hybrid.chooser import Candidate, choose
 from attune.tasks.hybrid.drawing import Drawer
+from attune.tasks.hybrid.hybrid_options import HybridOptions
 from attune.tasks.hybrid.ngram import BEGIN, END, NGrams, text_of, tokens_of
 from attune.tasks.hybrid.templates import Template, Templates, delexicalised, fluency_of, given
+from attune.tasks.hybrid.voice import Voice
 
 NAMES, FOODS = ["The Eagle", "Cotto", "Aromi", "The Mill"], ["English", "Chinese", "Indian"]
 GRADES, AREAS = ["high", "low", "average"], ["riverside", "city centre"]
@@ -114,6 +117,64 @@ def test_phrases_are_learned_where_they_always_stand_for_a_value(lexicon):
     told = learn_lexicon(pairs(), {"food": {"Indian": ["curry"]}, "familyFriendly": {"yes": ["welcomes children"]}})
     meaning = read_meaning("name[Cotto], food[Indian], familyFriendly[yes]")
     assert exact("Cotto has curry and welcomes children.", meaning, told)
+
+
+def test_phrases_of_yes_are_learned_in_the_same_order_whatever_order_a_set_has():
+    texts = [f"Cotto is {word} friendly." for word in ("zoo", "kid", "child", "mum", "baby") for _ in range(6)]
+    told = learn_lexicon([({"familyFriendly": "yes"}, text) for text in texts])
+    learned = told.phrases["familyFriendly"]["yes"][1:]
+    assert len(learned) > 5 and list(learned) == sorted(learned)
+
+
+def test_a_dash_in_a_value_is_found():
+    told = learn_lexicon([({"price": "£20–25"}, "It costs £20–25.")])
+    for text in ("It costs £20–25.", "It costs £20-25.", "It costs £20 25."):
+        assert exact(text, {"price": "£20–25"}, told)
+    assert exact("It costs £20–25.", {"price": "£20-25"}, told)
+
+
+def test_a_denial_ends_where_something_else_is_said(lexicon):
+    for word in ("and", "but", "yet"):
+        text = f"It is not expensive {word} family friendly."
+        assert exact(text, {"familyFriendly": "yes"}, lexicon) and not exact(text, {"familyFriendly": "no"}, lexicon)
+    for text in ("It is not very family friendly.", "It is not cheap or family friendly."):
+        assert exact(text, {"familyFriendly": "no"}, lexicon)
+
+
+def test_texts_that_deny_a_value_do_not_leave(templates, lexicon, fluency):
+    meaning = read_meaning("name[Cotto], food[French], familyFriendly[no]")
+    denying = "Cotto does not serve French food. It is not family friendly."
+    assert exact(denying, meaning, lexicon) and lexicon.knowing(meaning.items()).denied(denying) == {("food", "French")}
+    for text in (denying, "Cotto, without French food, is not family friendly."):
+        assert choose(meaning, [Candidate("neural", text)], templates, fluency, lexicon).source == "template"
+        assert not delexicalised(text, meaning, lexicon), "no template is learned of it"
+    for text in ("Cotto is a not family friendly French place.", "Not just French: Cotto. Not family friendly."):
+        assert choose(meaning, [Candidate("neural", text)], templates, fluency, lexicon).text == text
+
+
+def test_phrases_are_given_of_values_that_no_row_has_but_not_of_slots():
+    golds = [{"texts": ["Cotto serves Indian food."], "slots": [("name", "Cotto"), ("food", "Indian")]}]
+    phrases = {"food": {"French": ["brasserie"]}, "name": {"Cotto": ["the Cotto"]}}
+    voice = Voice.learn(golds, HybridOptions(phrases=phrases))
+    assert exact("The Cotto is a brasserie.", {"name": "Cotto", "food": "French"}, voice.lexicon)
+    told = learn_lexicon([({"open": "no"}, "It is not open.")], {"open": {"Yes": ["serves now"]}})
+    assert exact("It serves now.", {"open": "yes"}, told)
+    with pytest.raises(DataError, match="phrases are given for 'foods', a slot that no training row has"):
+        Voice.learn(golds, HybridOptions(phrases={"foods": {"French": ["brasserie"]}}))
+
+
+def test_a_slot_may_have_yes_and_no_among_other_values(fluency):
+    said = {"yes": "{} has parking.", "no": "{} has no parking.", "street": "{} has street parking."}
+    learned = [({"name": name, "parking": value}, text.format(name)) for name in NAMES for value, text in said.items()]
+    lexicon = learn_lexicon(learned)
+    own = Templates.learn(learned, lexicon)
+    for meaning, text in learned:
+        for value in said:
+            assert exact(text, {**meaning, "parking": value}, lexicon) == (value == meaning["parking"])
+        told = own.say(meaning, fluency)
+        assert exact(told, meaning, lexicon) and "parking parking" not in told, told
+    assert not check("There is no smoking, yes.", [], lexicon).count
+    assert exact("Its parking is street.", {"parking": "street"}, lexicon)
 
 
 def test_values_never_seen_are_found_by_themselves(lexicon):

@@ -10,12 +10,19 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from attune.core.texts import WIDE
-from attune.tasks.common.slots import NO, YES, Meaning, is_yes_or_no, words_of
+from attune.tasks.common.slots import APPLIES, NO, YES, Meaning, is_yes_or_no, words_of
 from attune.tasks.common.slots import Slot as Said
 
 LETTER = r"[^\W_\u3400-\u9fff\uf900-\ufaff]"
 """What no phrase begins or ends beside: a letter or a digit, but for writing without spaces."""
-NEGATION = r"(?:\b(?:not|non|no|never|isn['’]?t|aren['’]?t|doesn['’]?t|without|un)\b[\s-]*(?:\w+[\s-]+){0,2}?)"
+NEGATION = (
+    r"(?:\b(?:not|non|no|never|isn['’]?t|aren['’]?t|doesn['’]?t|without|un)\b[\s-]*"
+    r"(?:(?!(?:and|but|yet)\b)\w+[\s-]+){0,2}?)"
+)
+"""What denies, with up to two words behind it. "And", "but" and "yet" end it: not cheap but family friendly denies one
+thing, not cheap or family friendly both."""
+NEARLY = re.compile(r"(?:not|no|isn['’]?t|never)\s+(?:far|only|just|more|less|other)\b", re.IGNORECASE)
+"""What reads as a negation of a value and is none: not far from a place, no more than a price."""
 CLAUSE = re.compile(r"[.;!?](?=\s|$)")
 WORD = re.compile(r"[^\W_]+")
 NEAR = 4
@@ -50,8 +57,8 @@ class Lexicon:
     """Phrases of slots and values.
 
     Attributes:
-        phrases: Slot to value to phrases, the usual one first. Of a slot whose values are yes and no those of `yes` say
-            that it applies; with a negation before them, that it does not.
+        phrases: Slot to value to phrases, the usual one first. Of a slot with the values yes and no those of `yes`
+            say that it applies; with a negation before them, that it does not.
         cued: Phrases, in small letters, that say a value only near a word of the slot's name.
     """
 
@@ -99,7 +106,8 @@ class Lexicon:
             text: A text.
 
         Returns:
-            Mentions. A negation belongs to what it denies.
+            Mentions. A negation belongs to what it denies. A slot's own words say yes only where no other value of it
+            is said: street parking is no parking of any kind.
         """
         found: list[Mention] = []
         for match, phrase in self.found_in(text):
@@ -108,6 +116,26 @@ class Lexicon:
                 said = [(slot, value) for slot, value in said if self.near(text, match.start(), match.end(), slot)]
             if said:
                 found.append(negated(text, match.start(), match.end(), said))
+        other = {slot for mention in found for slot, value in mention.says if not is_yes_or_no(value)}
+        return [one for one in found if not all(value == YES and slot in other for slot, value in one.says)]
+
+    def denied(self, text: str) -> set[Said]:
+        """Values of a text that stand right behind a negation, as in no French food, so that it may not say them.
+
+        Args:
+            text: A text.
+
+        Returns:
+            Slots with values; none of yes and no, to which a negation belongs.
+        """
+        found: set[Said] = set()
+        begin = 0
+        for mention in self.mentions(text):
+            said = {one for one in mention.says if not is_yes_or_no(one[1])}
+            before = denial(text[begin : mention.start])
+            if said and before and not NEARLY.match(before):
+                found |= said
+            begin = mention.end
         return found
 
     def near(self, text: str, start: int, end: int, slot: str) -> bool:
@@ -153,19 +181,25 @@ def normal(phrase: str) -> str:
 
 
 def flexible(phrase: str) -> str:
-    """A pattern of a phrase, to the end of a word where words are parted; a space may be a hyphen."""
+    """A pattern of a phrase, to the end of a word where words are parted; a space may be a hyphen or a dash."""
     after = "" if WIDE.match(phrase[-1:]) else f"(?!{LETTER})"
-    return r"(?:\s+|-)".join(re.escape(word) for word in phrase.split()) + after
+    return r"(?:\s+|[-–])".join(re.escape(word) for word in phrase.split()) + after
 
 
 def negated(text: str, start: int, end: int, said: Sequence[Said]) -> Mention:
     """A mention; with the negation before it, if any, where what is said is that something applies."""
     if not all(value == YES for _, value in said):
         return Mention(start, end, tuple(said))
-    denied = re.search(NEGATION + "$", text[max(0, start - 40) : start], re.IGNORECASE)
-    if not denied or CLAUSE.search(denied.group()):
+    before = denial(text[:start])
+    if not before:
         return Mention(start, end, tuple(said))
-    return Mention(start - len(denied.group()), end, tuple((slot, NO) for slot, _ in said))
+    return Mention(start - len(before), end, tuple((slot, NO) for slot, _ in said))
+
+
+def denial(text: str) -> str:
+    """The negation that a text ends with, up to its end; empty where there is none, or a sentence ends within it."""
+    found = re.search(NEGATION + "$", text[-40:], re.IGNORECASE)
+    return found.group() if found and not CLAUSE.search(found.group()) else ""
 
 
 def distance(words: Sequence[str], slot: str) -> int:
@@ -193,24 +227,29 @@ def learn_lexicon(
 ) -> Lexicon:
     """Learns how values are said from meanings beside texts.
 
-    A value is said by itself, of a slot of yes and no by the slot's words. Besides, any phrase is learned that nearly
+    A value is said by itself, yes and no by the slot's words. Besides, any phrase is learned that nearly
     always stands where a value does, and more so than for any other value. A phrase that several slots share, or that
     often stands where its value does not, says the value only near a word of the slot's name.
 
     Args:
         pairs: Meanings with texts.
-        given: Slot to value to further phrases.
+        given: Slot to value to further phrases; of values that no meaning has too.
 
     Returns:
         The lexicon.
     """
+    further = {
+        slot: {APPLIES.get(value.lower(), value): said for value, said in own.items()}
+        for slot, own in (given or {}).items()
+    }
+    given_values = [{slot: value} for slot, own in further.items() for value in own]
     phrases: dict[str, dict[str, list[str]]] = {}
-    for slot, values in values_of(meaning for meaning, _ in pairs).items():
-        own = (given or {}).get(slot, {})
-        if all(is_yes_or_no(value) for value in values):
-            phrases[slot] = {YES: [" ".join(words_of(slot)), *own.get(YES, ())], NO: [*own.get(NO, ())]}
-        else:
-            phrases[slot] = {value: [value, *own.get(value, ())] for value in values}
+    for slot, values in values_of([*(meaning for meaning, _ in pairs), *given_values]).items():
+        own = further.get(slot, {})
+        others = [value for value in values if not is_yes_or_no(value)]
+        phrases[slot] = {value: [value, *own.get(value, ())] for value in others}
+        if len(others) < len(values):
+            phrases[slot] |= {YES: [" ".join(words_of(slot)), *own.get(YES, ())], NO: [*own.get(NO, ())]}
     for slot, value, phrase in associated(pairs, phrases):
         phrases[slot][value].append(phrase)
     plain = Lexicon(phrases)
@@ -243,7 +282,7 @@ def associated(
         if min(most, most_) >= SURE * count and tells(phrase, slot, value, plain):
             found.append((slot, value, phrase))
     plainest = [one for one in found if one[1] != YES]
-    return [*shortest(plainest), *(one for one in found if one[1] == YES)]
+    return [*shortest(plainest), *sorted(one for one in found if one[1] == YES)]  # whatever order a set has
 
 
 def tells(phrase: str, slot: str, value: str, plain: Lexicon) -> bool:

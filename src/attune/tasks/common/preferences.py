@@ -126,14 +126,15 @@ class Preferences:
             raise ValueError(f"{name}: {error}") from None
         if len(texts) != 1:
             raise ValueError(f"{name}: {len(texts)} texts where one was expected")
-        if before and before != conversation.messages_of(str(row[FIRST])):
+        asked = conversation.messages_of(str(row[FIRST]))
+        if before and conversation.as_text(before) != conversation.as_text(asked):  # space around a message is no other
             raise ValueError(f"{name}: the messages before its last are not those that are answered")
         return texts[0]
 
     def _before(self, cell: Any) -> list[Any]:
         """Of a cell of messages those before the last."""
         messages = conversation.given(cell) if self.options.preset == "dialogue" else None
-        return [{**one, "content": one["content"].strip()} for one in (messages or [])[:-1]]
+        return (messages or [])[:-1]
 
     def answers_with(self, labels: Any) -> str:
         """What an answer is, for the card."""
@@ -146,6 +147,10 @@ class Preferences:
     def written(self, gold: Mapping[str, str]) -> list[str]:
         """What may be written of a row; a tokenizer of one's own is trained on it too."""
         return [gold[name] for name in BOTH]
+
+    def condensed(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Rows as they are read to be answered: of texts that are too long summaries, where the task makes such."""
+        return self.task.condensed(rows)
 
     def read(self, backbone: Any, rows: Sequence[Mapping[str, Any]]) -> Encoding:
         """Rows as token ids, ragged: what is read, and nothing of what is to be written."""

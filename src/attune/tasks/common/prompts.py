@@ -161,15 +161,15 @@ class Prompts:
             kept = [*lead, *turns[first:]]
             if self.length(kept) <= self.room:
                 return kept, first > 0
-        last = turns[-1]
+        last, text = turns[-1], turns[-1]["content"].rstrip()
+        places = self.backbone.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        starts = [start for start, _ in places][-self.room :]
+        endings = [[*lead, {**last, "content": text[start:]}] for start in starts]
+        # rendered, a text may have more tokens than by itself: what spells special tokens is broken into several
+        first = bisect_left(endings, True, key=lambda ending: self.length(ending) <= self.room)
+        if first < len(endings):
+            return endings[first], True
         around = self.length([*lead, {**last, "content": "."}])
-        places = self.backbone.tokenizer(last["content"], add_special_tokens=False, return_offsets_mapping=True)
-        starts = [start for start, _ in places["offset_mapping"]]
-        for spare in range(4):  # a text may be tokenised otherwise behind other text
-            left = self.room - around - spare
-            kept = [*lead, {**last, "content": last["content"][starts[-left] :]}] if left > 0 else []
-            if kept and self.length(kept) <= self.room:
-                return kept, True
         raise DataError(
             f"a conversation that is {around} tokens long without its last message",
             where="messages",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from attune.tasks.common.lexicon import Lexicon
-from attune.tasks.common.slot_check import SlotErrors, check
+from attune.tasks.common.slot_check import SlotErrors, check, exact
 from attune.tasks.common.slots import Meaning
 from attune.tasks.hybrid.templates import Fluency, Templates
 
@@ -49,9 +49,10 @@ def choose(
         lexicon: How values are said.
 
     Returns:
-        The most natural candidate without slot error; the templates' text where there is none.
+        The most natural candidate without slot error that denies no value; the templates' text where there is none.
     """
-    right = [one for one in candidates if not check(one.text, meaning.items(), lexicon).count]
+    known = lexicon.knowing(meaning.items())
+    right = [one for one in candidates if exact(one.text, meaning, known) and not known.denied(one.text)]
     if right:
         best = max(right, key=lambda one: (fluency(one.text), one.text))
     else:

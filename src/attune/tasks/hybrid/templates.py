@@ -37,6 +37,11 @@ class Template:
         """What it says."""
         return frozenset(PLACE.findall(self.text))
 
+    def suits(self, meaning: Meaning) -> bool:
+        """Whether no slot's words stand there already where yes or no would put them in its place once more."""
+        bare = PLACE.sub(" ", self.text).lower()
+        return not any(is_yes_or_no(meaning[slot]) and " ".join(words_of(slot)) in bare for slot in self.slots)
+
     def filled(self, meaning: Meaning, lexicon: Lexicon) -> str:
         """The text with values in their places, a or an as they begin."""
         parts = PLACE.split(self.text)
@@ -142,7 +147,8 @@ class Templates:
     def _best(self, meaning: Meaning, slots: frozenset[str], fluency: Fluency) -> str:
         """The most natural of the templates that say these slots and are exact; empty where there is none."""
         wanted = {slot: value for slot, value in meaning.items() if slot in slots}
-        filled = [one.filled(wanted, self.lexicon) for one in self.by_slots.get(slots, ())[:TRIED]]
+        able = [one for one in self.by_slots.get(slots, ()) if one.suits(wanted)]
+        filled = [one.filled(wanted, self.lexicon) for one in able[:TRIED]]
         right = [text for text in filled if exact(text, wanted, self.lexicon)]
         return max(right, key=lambda text: (fluency(text), text), default="")
 
@@ -177,11 +183,12 @@ def given(texts: Iterable[str]) -> list[Template]:
 
 
 def delexicalised(text: str, meaning: Meaning, lexicon: Lexicon) -> str:
-    """A text with places for its values; empty where it has a slot error, or says a slot more than once."""
+    """A text with places for its values; empty where it has a slot error, denies one, or says one more than once."""
     text = " ".join(text.split())
-    if not exact(text, meaning, lexicon) or PLACE.search(text):
+    known = lexicon.knowing(meaning.items())
+    if not exact(text, meaning, known) or known.denied(text) or PLACE.search(text):
         return ""
-    mentions = lexicon.knowing(meaning.items()).mentions(text)
+    mentions = known.mentions(text)
     if len(mentions) != len(meaning):
         return ""
     parts: list[str] = []

@@ -65,6 +65,15 @@ def meaning_of(text: str) -> Meaning:
     return dict(pairs_of(wanted))
 
 
+def unknown_slot(found: str, where: str, known: Iterable[str]) -> DataError:
+    """What is said of a slot that is given and that no training row has."""
+    return DataError(
+        f"{found}, a slot that no training row has",
+        where=where,
+        expected=f"slots of the rows: {', '.join(sorted(known))}",
+    )
+
+
 @dataclass(frozen=True)
 class Voice:
     """Templates and n-grams that were learned.
@@ -95,18 +104,17 @@ class Voice:
             What was learned.
 
         Raises:
-            DataError: A given template has a place for a slot that no row has.
+            DataError: A given template has a place for a slot that no row has, or a given phrase is of such a slot.
         """
-        lexicon = lexicon_of(golds, options.phrases)
         pairs = meant(golds)
         own = given(options.templates)
         known = {slot for meaning, _ in pairs for slot in meaning}
         if unknown := sorted({slot for one in own for slot in one.slots - known}):
-            raise DataError(
-                f"a template has a place for {unknown[0]!r}, a slot that no training row has",
-                where="task.hybrid.templates",
-                expected=f"slots of the rows: {', '.join(sorted(known))}",
-            )
+            raise unknown_slot(f"a template has a place for {unknown[0]!r}", "task.hybrid.templates", known)
+        asked_for = {slot for gold in golds for slot, _ in gold.get("slots") or []}
+        if unknown := sorted(options.phrases.keys() - asked_for):
+            raise unknown_slot(f"phrases are given for {unknown[0]!r}", "task.hybrid.phrases", asked_for)
+        lexicon = lexicon_of(golds, options.phrases)
         learned = Templates.learn(pairs, lexicon).all if options.learn else []
         words = NGrams.learn((tokens_of(text) for _, text in pairs), options.order)
         return cls.made(lexicon, [*own, *learned], words, options)
