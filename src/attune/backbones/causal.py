@@ -133,7 +133,7 @@ class Causal(Family):
 
     def apart(self, text: str) -> str:
         """A text whose spelled special tokens are broken by a space."""
-        return chat.apart(self.tokenizer, text)
+        return chat.apart(self.tokenizer, text, chat.special_of(self.tokenizer))
 
     def turn_ends(self) -> list[int]:
         """The token that ends a turn by the chat template: a checkpoint that was never tuned for conversations may name
