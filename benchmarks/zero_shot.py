@@ -112,10 +112,17 @@ LABEL_OF = {"lovely": "good", "superb": "good", "dreadful": "bad", "broken": "ba
 
 @dataclass(frozen=True)
 class Shown:
-    """One line of the table of the planted pattern: rows of a label that are shown, calibrated or not."""
+    """One line of the table of the planted pattern.
+
+    Attributes:
+        shots: Rows of a label that are shown.
+        calibrated: Whether the labels are balanced on training texts.
+        network: Digest of the small network, in short.
+    """
 
     shots: int
     calibrated: bool
+    network: str
 
     def seeds(self) -> tuple[int, ...]:
         """Rows are drawn by the seed."""
@@ -146,7 +153,7 @@ def network(work: Path) -> Path:
         '[data]\ntrain = "lines.txt"\nvalidation_share = 0.0\n[backbone]\nfamily = "causal"\nname = "scratch"\n'
         "max_length = 128\nscratch = {layers = 2, width = 64, heads = 2, positions = 128}\n"
         'tokenizer = {vocabulary = 600}\n[task]\nname = "causal_lm"\n[method]\nname = "full"\n'
-        "[training]\nepochs = 12\nlearning_rate = 3e-3\nbatch_size = 16\nthreads = 1\n"
+        "[training]\nepochs = 30\nlearning_rate = 3e-3\nbatch_size = 4\nthreads = 1\n"
     )
     (work / "planted.toml").write_text(
         '[data]\ntrain = "rows.jsonl"\ntest_share = 0.5\nvalidation_share = 0.0\n[backbone]\nfamily = "causal"\n'
@@ -174,6 +181,11 @@ def main() -> None:
     write(results)
 
 
+def digest(bundle: Path) -> str:
+    """What tells a bundle from another, in short."""
+    return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()[:12]
+
+
 def runs(fills: Path | None, work: Path | None) -> Iterator[tuple[Case | Asked | Shown, Path, Path, list[str]]]:
     """Every case that is asked for, with its recipe, its data root and what is set."""
     folder = EXAMPLES / "zero_shot"
@@ -181,12 +193,12 @@ def runs(fills: Path | None, work: Path | None) -> Iterator[tuple[Case | Asked |
         yield case, folder / f"{case.data}.toml", test_data() / case.data, case.overrides()
     if fills is not None:
         backbone = fills.resolve()
-        digest = hashlib.sha256((backbone / "manifest.json").read_bytes()).hexdigest()[:12]
-        for asked in (Asked(*each, digest) for each in product(WORDS, (False, True), (False, True))):
+        for asked in (Asked(*each, digest(backbone)) for each in product(WORDS, (False, True), (False, True))):
             yield asked, folder / f"{asked.data}.toml", test_data() / asked.data, asked.overrides(backbone)
     if work is not None:
         root = network(work.resolve())
-        for shown in (Shown(*each) for each in product((0, 1, 2), (False, True))):
+        made = digest(root / "language" / "bundle")
+        for shown in (Shown(*each, made) for each in product((0, 1, 2), (False, True))):
             told = [f"task.shots={shown.shots}", f"task.calibrate={str(shown.calibrated).lower()}"]
             yield shown, root / "planted.toml", root, [*told, f"task.pattern={json.dumps(PATTERN)}"]
 

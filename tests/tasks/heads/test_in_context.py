@@ -1,6 +1,7 @@
 """In-context learning: prompts, label scores against plain transformers, and whole runs."""
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from attune.core.packing import ids_of, marks_of, pieces_of
-from attune.core.recipe import parse_toml
+from attune.core.recipe import parse, parse_toml
 from attune.errors import RecipeError, UnsupportedError
 from attune.lifecycle.train import train
 from attune.model.assemble import AXES, assemble, check
@@ -131,3 +132,50 @@ def test_what_cannot_be_is_refused(root, tmp_path):
         in_context(verbalisers={"refund": ["refund", "size"]})
     with pytest.raises(RecipeError, match=r"before \{text\}"):
         in_context(pattern="{label}: {text}")
+
+
+LABEL_OF = {"lovely": "good", "superb": "good", "dreadful": "bad", "broken": "bad", "ordinary": "fair", "usual": "fair"}
+
+
+def planted(count, seed):
+    """Rows whose label is told by one word among others: a planted pattern, and no measure of any real text."""
+    draw = random.Random(seed)
+    rest = "the room was a film with food and music we saw it here again today".split()
+    rows = []
+    while len(rows) < count:
+        words = draw.choices(rest, k=draw.randint(3, 6))
+        told = draw.choice(sorted(LABEL_OF))
+        words.insert(draw.randint(0, len(words)), told)
+        rows.append({"text": " ".join(words), "label": LABEL_OF[told]})
+    return rows
+
+
+@pytest.mark.slow
+def test_a_network_pre_trained_on_a_planted_pattern_answers_above_chance(tmp_path):
+    """Lines as they are shown later, of rows that no later row is among; the pattern is planted."""
+    pattern = "review: {text} label: {label}\n"
+    lines = [pattern.format(**row).strip() for row in planted(2000, 1)]
+    (tmp_path / "train.txt").write_text("\n".join(dict.fromkeys(lines)) + "\n", encoding="utf-8")
+    kept = {line.split(" label: ")[0].removeprefix("review: ") for line in lines}
+    rows = list({row["text"]: row for row in planted(400, 2) if row["text"] not in kept}.values())
+    write_rows(tmp_path / "rows.jsonl", rows)
+    document = {
+        "data": {"train": "train.txt", "validation_share": 0.0},
+        "backbone": {
+            "family": "causal", "name": "scratch", "max_length": 96,
+            "scratch": {"layers": 2, "width": 64, "heads": 2, "positions": 128},
+            "tokenizer": {"vocabulary": 600},
+        },
+        "task": {"name": "causal_lm"}, "method": {"name": "full"},
+        "training": {"epochs": 30, "threads": 1, "precision": "float32", "learning_rate": 3e-3, "batch_size": 4},
+        "evaluation": {"baselines": [], "resamples": 100},
+    }  # fmt: skip
+    train(parse(document, AXES), tmp_path, tmp_path / "language")
+    wanted = recipe(
+        backbone={"family": "causal", "name": "language/bundle"}, method={"name": "none"},
+        task={"head": "in_context", "pattern": pattern, "shots": 1}, data={"test_share": 0.5},
+    )  # fmt: skip
+    bundle = train(wanted, tmp_path, tmp_path / "shown")
+    figures = json.loads((bundle.path / "evaluation.json").read_text(encoding="utf-8"))
+    accuracy = figures["metrics"]["accuracy"]
+    assert accuracy["low"] > 0.6, f"three labels, a third by chance: {accuracy}"
