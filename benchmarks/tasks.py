@@ -123,8 +123,8 @@ CASES = (
         "38 Transformer (Helcl et al. 2018)", "27",
     ),
     Case(
-        "data to text, from scratch", "e2e_nlg/neural", "e2e_nlg", "bleu", "nearest",
-        "65.9 TGen, on the full train (Dušek et al. 2020)", prepared="prepare.py",
+        "data to text, from scratch, hybrid", "e2e_nlg/hybrid", "e2e_nlg", "bleu", "neural",
+        "65.9 TGen, on the full train (Dušek et al. 2020)", "no slot error", prepared="prepare.py",
     ),
     Case(
         "dialogue, from scratch", "sgd_sample/dialogue", "sgd_sample", "perplexity", "", "–",
@@ -196,6 +196,29 @@ def line(case: Case, results: Sequence[dict[str, Any]]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def by_source(results: Sequence[dict[str, Any]]) -> list[str]:
+    """Lines on what each source of a hybrid says alone; none where no hybrid was run."""
+    lines: list[str] = []
+    for found in results:
+        named = {"hybrid": found["metrics"], **{each["name"]: each["metrics"] for each in found["baselines"]}}
+        if "template" not in named:
+            continue
+        lines += [
+            "",
+            f"## `{found['case']}`, by what says the texts",
+            "",
+            "| source | BLEU | slot errors |",
+            "|---|---|---|",
+        ]
+        for name, metrics in named.items():
+            cells = [
+                "{value:.2f} [{low:.2f}, {high:.2f}]".format(**{key: 100 * metrics[each][key] for key in metrics[each]})
+                for each in ("bleu", "slot_error_rate")
+            ]
+            lines.append(f"| {BASELINES.get(name, name)} | {' | '.join(cells)} |")
+    return lines
+
+
 def page(results: Sequence[dict[str, Any]]) -> str:
     """The table as Markdown."""
     left = [case.recipe for case in CASES if missing(case, results)]
@@ -209,6 +232,7 @@ def page(results: Sequence[dict[str, Any]]) -> str:
         "| task | recipe | metric | attune | goal | beside it | difference | published | seconds |",
         "|---|---|---|---|---|---|---|---|---|",
         *filter(None, (line(case, results) for case in CASES)),
+        *by_source(results),
         *(["", f"Not run yet, or not wholly: {', '.join(f'`{name}`' for name in left)}."] if left else []),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
