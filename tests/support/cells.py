@@ -126,7 +126,7 @@ TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 """Task to its variants; a task that is not here has one, with its defaults."""
 OBJECTIVES: Mapping[str, Mapping[str, Any]] = {
     "preference": {"beta": 0.5, "label_smoothing": 0.05, "supervised_weight": 0.3},
-    "reward": {"reward": "rouge_l", "samples": 2, "supervised_weight": 1.0},
+    "reward": {"reward": "chrf", "samples": 2, "supervised_weight": 1.0},
 }
 """Objective to its options; one that is not here has its defaults."""
 APART = {("preference", "beams"), ("reward", "beams")}

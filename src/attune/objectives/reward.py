@@ -39,7 +39,7 @@ class Reward:
     """
 
     Options: ClassVar[type[RewardOptions]] = RewardOptions
-    needs: ClassVar[frozenset[str]] = frozenset({"generate"})
+    needs: ClassVar[frozenset[str]] = frozenset()
     per_row: ClassVar[bool] = True
     pairs: ClassVar[bool] = False
     draws: ClassVar[bool] = True
