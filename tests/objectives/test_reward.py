@@ -83,7 +83,7 @@ def test_the_estimate_is_on_average_the_gradient_of_the_mean_reward():
     assert total.tolist() == pytest.approx(expected.tolist(), abs=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "bart"])
+@pytest.mark.parametrize("kind", ["gpt2", "bart", "t5", "marian", "encoder-decoder"])
 def test_texts_are_weighed_by_what_they_were_drawn_from(kind, root, tmp_path):
     """The noise of each draw, added to what the training step says may stand there, gives the tokens drawn: without
     dropout, and without what a checkpoint forces or forbids."""

@@ -1,5 +1,6 @@
 """Rewards of single texts, against the figures that corpora of one text have, and what is no number."""
 
+import numpy as np
 import pytest
 
 from attune.errors import RecipeError
@@ -66,3 +67,8 @@ def test_programs_are_run_with_their_tests():
 def test_what_is_no_finite_number_is_refused(value):
     with pytest.raises(RecipeError, match="the reward own of a text is"):
         earned("own", lambda text, row, gold: value, ["", "a"], [{}, {}], [{}, {}])
+
+
+def test_any_kind_of_number_is_one():
+    assert earned("own", lambda text, row, gold: np.float32(0.5), [""], [{}], [{}]) == [0.5]
+    assert earned("own", lambda text, row, gold: text == "a", ["a", "b"], [{}] * 2, [{}] * 2) == [1.0, 0.0]

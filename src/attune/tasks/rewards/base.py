@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 from attune.errors import RecipeError
@@ -57,7 +58,7 @@ def earned(
     many: Any = getattr(reward, "together", None)
     found = many(texts, golds) if many else [reward(*each) for each in zip(texts, rows, golds, strict=True)]
     for value in found:
-        if not isinstance(value, int | float) or not math.isfinite(value):
+        if not isinstance(value, Real) or not math.isfinite(value):
             raise RecipeError(
                 f"the reward {name} of a text is {value!r}",
                 where="objective.reward",
