@@ -106,5 +106,7 @@ def undropped(model: Scored) -> Generator[None]:
     """A context in which nothing is dropped out."""
     training = model.training
     model.train(False)
-    yield
-    model.train(training)
+    try:
+        yield
+    finally:
+        model.train(training)
