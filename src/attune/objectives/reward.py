@@ -22,7 +22,7 @@ class RewardOptions(Options):
     """What scores a text: slots, rouge_l, bleu, chrf, exact, passes, or one that another package registers."""
     samples: int = Field(4, ge=2, le=64)
     """Texts drawn of each row in each step; each is compared with the others."""
-    supervised_weight: float = Field(0.3, ge=0, le=1000)
+    supervised_weight: float = Field(1.0, ge=0, le=1000)
     """Weight of the right text's own loss a token, added to a row's; it holds the model near the data."""
 
 
