@@ -1,5 +1,6 @@
 """Generation: what a cache, a batch, a beam and a draw may change, and what they may not."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -170,6 +171,39 @@ def test_draws_follow_the_seed_and_the_temperature(made, kind):
     two = backbone.generate(rows, Decoding(longest=9, sample=True, candidates=2, seed=1))
     assert same([texts[:1] for texts in two], one)
     assert any(texts[0].tolist() != texts[1].tolist() for texts in two)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "bart"])
+def test_what_a_checkpoint_forces_or_forbids_is_left_out_of_a_bare_draw(made, kind):
+    backbone = made(kind, "generate")
+    own = backbone.network.generation_config
+    how = Decoding(longest=30, sample=True, candidates=8)
+    rows = rows_of(backbone)
+    usual, bare = backbone.tell(rows, how), backbone.tell(rows, replace(how, bare=True))
+    own.min_length, own.forced_eos_token_id, own.bad_words_ids = 60, backbone.stops[0], [[17], [18], [19]]
+    assert texts_and_ends(backbone.tell(rows, replace(how, bare=True))) == texts_and_ends(bare)
+    assert backbone.network.generation_config is own
+    forced = backbone.tell(rows, how)
+    assert not {17, 18, 19} & {token for one in forced for text in one.texts for token in text.tolist()}
+    assert texts_and_ends(forced) != texts_and_ends(usual)
+    assert all(len(end) == 1 for one in forced for end in one.ends), "the last token is forced"
+    assert {len(text) for one in forced for text in one.texts} != {29}, "no least length is asked for by the recipe"
+    for one in bare:
+        for text, end in zip(one.texts, one.ends, strict=True):
+            assert len(end) == (len(text) < 30) and not {*end.tolist()} - {*backbone.stops}
+
+
+def test_seeds_may_be_given_a_row(made):
+    backbone = made("gpt2", "generate")
+    (row,) = rows_of(backbone, TEXTS[:1])
+    how = Decoding(longest=9, sample=True, candidates=2)
+    first, second = backbone.tell([row, row], how, seeds=[[1, 2], [3, 1]])
+    assert first.texts[0].tolist() == second.texts[1].tolist()
+    assert first.texts[1].tolist() != second.texts[0].tolist()
+
+
+def texts_and_ends(found):
+    return [([text.tolist() for text in one.texts], [end.tolist() for end in one.ends]) for one in found]
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "t5"])

@@ -43,11 +43,11 @@ from attune.tasks.common.labelled import Labels
 from attune.tasks.common.oracle import read_summary
 from attune.tasks.common.supcon import supervised_contrast
 from attune.tasks.heads.registry import HEADS
-from attune.training.encoded import Encoded, encode, learned_from, prepare, refuse_lost
+from attune.training.encoded import Encoded, encode, ground, learned_from, prepare, refuse_lost
 from attune.training.events import Events
 from attune.training.loop import Loop, Place
 from attune.training.optimiser import moving
-from attune.training.reference import refer
+from attune.training.reference import refer, surprises
 from support.plain import texts_stay
 from support.tiny import EVERY, FAMILIES, WORDS, backbone
 
@@ -125,10 +125,11 @@ TASKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 }
 """Task to its variants; a task that is not here has one, with its defaults."""
 OBJECTIVES: Mapping[str, Mapping[str, Any]] = {
-    "preference": {"beta": 0.5, "label_smoothing": 0.05, "supervised_weight": 0.3}
+    "preference": {"beta": 0.5, "label_smoothing": 0.05, "supervised_weight": 0.3},
+    "reward": {"reward": "chrf", "samples": 2, "supervised_weight": 1.0},
 }
 """Objective to its options; one that is not here has its defaults."""
-APART = {("preference", "beams")}
+APART = {("preference", "beams"), ("reward", "beams")}
 """Objectives and variants of tasks that do not go together: the targets of that one are smoothed."""
 TOGETHER: Mapping[str, list[dict[str, Any]]] = {
     "label-spans": [
@@ -810,6 +811,7 @@ def bench(variant: Variant, root: Path, scratch: Path, *, count: int = 8, recipe
     rows = encode(model, table, scratch / "ids")
     prepare(model, rows)
     refer(model, rows)
+    ground(model, rows, table, scratch / "grounds")
     if model.describable:
         describe(model, rows, recipe.training.seed)
     if model.worded:
@@ -827,8 +829,10 @@ def run(on: Bench, folder: Path, *, listeners: tuple[Any, ...] = (), stopping: C
 
 
 def mean_loss(on: Bench) -> float:
-    """Loss of all rows, in evaluation mode."""
+    """Loss of all rows, in evaluation mode; where texts are drawn, of the right ones, as theirs says nothing alone."""
     on.model.eval()
+    if on.model.objective.draws:
+        return float(np.divide(*surprises(on.model, on.rows)[:, 0].sum(axis=0)))
     with torch.inference_mode():
         ids, drawn = learned_from(on.model, on.rows, range(len(on.rows)), (0, 0))
         total, weight = on.model.objective.loss(on.model, on.model.collate(ids), drawn)

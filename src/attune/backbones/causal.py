@@ -140,13 +140,21 @@ class Causal(Family):
         another one as the end of a text, and tuned on them writes this one."""
         return chat.turn_ends(self.tokenizer)
 
-    def tell(self, rows: Sequence[NDArray[np.int64]], how: Decoding, *, at_once: int = 16) -> list[Told]:
+    def tell(
+        self,
+        rows: Sequence[NDArray[np.int64]],
+        how: Decoding,
+        *,
+        at_once: int = 16,
+        seeds: Sequence[Sequence[int]] = (),
+    ) -> list[Told]:
         """Goes on from texts, with a key-value cache; rows of like length are read together, padded on the left.
 
         Args:
             rows: Token ids of what is there, ragged.
             how: Search or draw, and its bounds.
             at_once: Sequences in one batch.
+            seeds: Of draws, for each row one a candidate; not given: by the row and the decoding's seed.
 
         Returns:
             For each row what was generated, with as many texts as candidates were asked for.
@@ -155,4 +163,4 @@ class Causal(Family):
             DataError: A row with what is to follow is longer than the network's positions.
         """
         generating.fit(rows, self.positions(self.network.config) - self.taken - how.longest, how)
-        return generating.generate(self, rows, how, at_once=at_once)
+        return generating.generate(self, rows, how, at_once=at_once, seeds=seeds)

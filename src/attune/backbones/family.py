@@ -261,7 +261,14 @@ class Family(nn.Module, ABC):
     def automatic(self) -> Any:
         """The one of transformers' auto classes that makes the network."""
 
-    def tell(self, rows: Sequence[NDArray[np.int64]], how: Decoding, *, at_once: int = 16) -> list[Told]:
+    def tell(
+        self,
+        rows: Sequence[NDArray[np.int64]],
+        how: Decoding,
+        *,
+        at_once: int = 16,
+        seeds: Sequence[Sequence[int]] = (),
+    ) -> list[Told]:
         """Generates texts of rows; a family that cannot does not provide `generate`."""
         raise NotImplementedError(f"{self.kind} generates nothing")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, ClassVar, Protocol
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from transformers import (
     DynamicCache,
     EncoderDecoderCache,
+    GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
     TemperatureLogitsWarper,
@@ -105,7 +107,9 @@ def whole(network: Any) -> Any:
 
 
 @torch.inference_mode()
-def generate(speaker: Speaker, rows: Sequence[Ids], how: Decoding, *, at_once: int) -> list[Told]:
+def generate(
+    speaker: Speaker, rows: Sequence[Ids], how: Decoding, *, at_once: int, seeds: Sequence[Sequence[int]] = ()
+) -> list[Told]:
     """Generates texts from rows.
 
     Args:
@@ -113,6 +117,7 @@ def generate(speaker: Speaker, rows: Sequence[Ids], how: Decoding, *, at_once: i
         rows: Token ids, ragged.
         how: Search or draw, and its bounds.
         at_once: Sequences in one batch.
+        seeds: Of draws, for each row one a candidate; not given: what `seed_of` tells.
 
     Returns:
         What was generated of each row, in the order of the rows.
@@ -125,8 +130,8 @@ def generate(speaker: Speaker, rows: Sequence[Ids], how: Decoding, *, at_once: i
     # transformers counts padding before a text among what must not be repeated
     even = speaker.onward and (how.repetition != 1 or how.no_repeat > 0)
     for batch in by_length(asked, rows, at_once, even=even):
-        seeds = [seed_of(rows[index], how.seed, number) for index, number in batch]
-        told = one_batch(speaker, [ids_of(rows[index]) for index, _ in batch], how, seeds)
+        own = [seeds[index][number] if seeds else seed_of(rows[index], how.seed, number) for index, number in batch]
+        told = one_batch(speaker, [ids_of(rows[index]) for index, _ in batch], how, own)
         for (index, _), one in zip(batch, told, strict=True):
             found[index].append(one)
     speaker.network.train(training)
@@ -136,7 +141,8 @@ def generate(speaker: Speaker, rows: Sequence[Ids], how: Decoding, *, at_once: i
 def together(parts: Sequence[Told]) -> Told:
     """Candidates of one row that were drawn apart, as one."""
     texts = [text for part in parts for text in part.texts]
-    return Told(texts, parts[0].first, min(part.margin for part in parts))
+    ends = tuple(end for part in parts for end in part.ends)
+    return Told(texts, parts[0].first, min(part.margin for part in parts), ends)
 
 
 def fit(rows: Sequence[Ids], room: int, how: Decoding) -> None:
@@ -191,27 +197,40 @@ def one_batch(speaker: Speaker, rows: Sequence[Ids], how: Decoding, seeds: Seque
     device = next(network.parameters()).device
     witnessed = Witnessed()
     begun = longest if speaker.onward else 1
-    found: Tensor = network.generate(
-        input_ids=torch.from_numpy(ids).to(device),
-        attention_mask=torch.from_numpy(mask).to(device),
-        generation_config=config,
-        logits_processor=LogitsProcessorList([*steps(speaker, how, seeds, begun, config), witnessed]),
-        **({} if speaker.onward else {"past_key_values": EncoderDecoderCache(DynamicCache(), DynamicCache())}),
-    )
+    with instead(network, config):
+        found: Tensor = network.generate(
+            input_ids=torch.from_numpy(ids).to(device),
+            attention_mask=torch.from_numpy(mask).to(device),
+            generation_config=config,
+            logits_processor=LogitsProcessorList([*steps(speaker, how, seeds, begun, config), witnessed]),
+            **({} if speaker.onward else {"past_key_values": EncoderDecoderCache(DynamicCache(), DynamicCache())}),
+        )
     texts = [ended(row, config) for row in found[:, begun:].cpu().numpy().astype(np.int64)]
     each = len(texts) // len(rows)
     parts = [texts[at : at + each] for at in range(0, len(texts), each)]
     return [told_of(row, part, witnessed, how) for row, part in enumerate(parts)]
 
 
-def told_of(row: int, texts: list[Ids], witnessed: Witnessed, how: Decoding) -> Told:
+@contextmanager
+def instead(network: Any, config: Any) -> Generator[None]:
+    """A context in which a network has another generation config: transformers takes from its own what is not set."""
+    own = network.generation_config
+    network.generation_config = config
+    try:
+        yield
+    finally:
+        network.generation_config = own
+
+
+def told_of(row: int, told: list[tuple[Ids, Ids]], witnessed: Witnessed, how: Decoding) -> Told:
     """One row of a batch, with how sure its steps were."""
     assert witnessed.first is not None
+    texts = [text for text, _ in told]
     sequence = row * how.beams
     margin = 0.0
     if how.beams == 1:
         margin = min(float(gap[sequence]) for gap in witnessed.gaps[: len(texts[0]) + 1])
-    return Told(texts, witnessed.first[sequence], margin)
+    return Told(texts, witnessed.first[sequence], margin, tuple(end for _, end in told))
 
 
 def steps(speaker: Speaker, how: Decoding, seeds: Sequence[int], begun: int, config: Any) -> list[Any]:
@@ -238,16 +257,17 @@ def ends_of(config: Any) -> list[int]:
     return [int(end) for end in ends if end is not None]
 
 
-def ended(row: Ids, config: Any) -> Ids:
-    """What was generated before the end token, or before the padding of a text that ended early."""
+def ended(row: Ids, config: Any) -> tuple[Ids, Ids]:
+    """What was generated before the end token, or before the padding of a text that ended early; and the end token."""
     stops = np.flatnonzero(np.isin(row, ends_of(config)))
-    return row[: stops[0]] if len(stops) else row
+    first = stops[0] if len(stops) else len(row)
+    return row[:first], row[first : first + 1]
 
 
 def settings(speaker: Speaker, how: Decoding) -> Any:
     """The backbone's own special tokens, and of everything else what was asked for."""
     network = whole(speaker.network)
-    config: Any = copy.deepcopy(network.generation_config)
+    config: Any = plainest(network) if how.bare else copy.deepcopy(network.generation_config)
     config.eos_token_id = list(speaker.stops) or None
     if config.pad_token_id is None:
         config.pad_token_id = speaker.pad
@@ -260,6 +280,14 @@ def settings(speaker: Speaker, how: Decoding) -> Any:
         bad_words_ids=[*(config.bad_words_ids or []), *forbidden] or None,
     )  # fmt: skip
     return config
+
+
+def plainest(network: Any) -> Any:
+    """The special tokens of a network's generation config, and nothing that forces or forbids a token."""
+    own = network.generation_config
+    return GenerationConfig(
+        bos_token_id=own.bos_token_id, pad_token_id=own.pad_token_id, decoder_start_token_id=own.decoder_start_token_id
+    )
 
 
 def phrases(tokenizer: Any, forbidden: Sequence[str]) -> list[list[int]]:

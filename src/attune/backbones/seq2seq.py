@@ -235,13 +235,21 @@ class Seq2Seq(Family):
             given["decoder_input_ids"] = network.prepare_decoder_input_ids_from_labels(given.pop("labels"))
         return network(**given, use_cache=False).logits
 
-    def tell(self, rows: Sequence[NDArray[np.int64]], how: Decoding, *, at_once: int = 16) -> list[Told]:
+    def tell(
+        self,
+        rows: Sequence[NDArray[np.int64]],
+        how: Decoding,
+        *,
+        at_once: int = 16,
+        seeds: Sequence[Sequence[int]] = (),
+    ) -> list[Told]:
         """Writes texts from texts, with a key-value cache; rows of like length are read together.
 
         Args:
             rows: Token ids of what is read, as `encode` gives them.
             how: Search or draw, and its bounds.
             at_once: Sequences in one batch.
+            seeds: Of draws, for each row one a candidate; not given: by the row and the decoding's seed.
 
         Returns:
             For each row what was generated, with as many texts as candidates were asked for.
@@ -257,4 +265,4 @@ class Seq2Seq(Family):
                 f"up to {how.longest} tokens are asked for", where="decoding",
                 expected=f"at most {places - 1}, as the decoder has {places} positions", remedy="generate fewer tokens",
             )  # fmt: skip
-        return generating.generate(self, rows, how, at_once=at_once)
+        return generating.generate(self, rows, how, at_once=at_once, seeds=seeds)

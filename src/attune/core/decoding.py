@@ -21,11 +21,13 @@ class Told:
         first: `(K,)` the largest probabilities of the first token, in falling order: what every later token rests on.
         margin: The smallest difference of the probabilities of a token that was taken and of the next best one, over
             all steps and candidates; zero of beam search, where no single step decides.
+        ends: Of each candidate the token that ended it, `(1,)`; `(0,)` of one that was as long as it may be.
     """
 
     texts: list[Ids]
     first: NDArray[np.float32]
     margin: float
+    ends: tuple[Ids, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Decoding:
         length: Exponent of the length by which beam search divides a text's score; above 1 favours long texts.
         forbidden: Phrases that are not said.
         required: Phrases that every text holds: one that would end without them says them first.
+        bare: Whether tokens follow the network's own probabilities alone: what a checkpoint's generation config forces
+            or forbids is left out.
         seed: Of draws. A row's draw depends on the seed, its text and the candidate's number, and on no other row.
 
     Raises:
@@ -65,6 +69,7 @@ class Decoding:
     length: float = 1.0
     forbidden: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
+    bare: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -46,7 +46,7 @@ from attune.model.bundle import Bundle
 from attune.model.rows import standing, told
 from attune.tasks.common.labelled import Labels
 from attune.training import checkpoint
-from attune.training.encoded import SPANS, Encoded, encode, prepare, refuse_lost
+from attune.training.encoded import SPANS, Encoded, encode, ground, prepare, refuse_lost
 from attune.training.events import Events, Listener
 from attune.training.loop import Loop, Place
 from attune.training.optimiser import moving
@@ -113,6 +113,7 @@ class Run:
         rows = encode(model, self._mined(model, splits.train), self.folder / "train.ids")
         prepare(model, rows)
         refer(model, rows, self.folder / "train.reference.safetensors")
+        ground(model, rows, splits.train, self.folder / "train.grounds")
         self._resolve(model, rows)
         # not before: a longer validation row is read as every other row will be, now that the length is settled
         held = encode(model, splits.validation, self.folder / "validation.ids") if splits.validation else None

@@ -35,6 +35,8 @@ from attune.tasks.common.labelled import Labels
 from attune.tasks.common.parts import Parts
 from attune.tasks.heads.registry import HEADS
 from attune.tasks.registry import TASKS
+from attune.tasks.rewards.base import needs_of
+from attune.tasks.rewards.registry import REWARDS
 from attune.tasks.together import Together, why_apart
 
 AXES: Axes = {"backbone": BACKBONES, "task": TASKS, "method": METHODS, "objective": OBJECTIVES}
@@ -137,7 +139,9 @@ def why_not(cell: Cell) -> str:
             f"head {cell.head} cannot answer before it is trained, and method {cell.method} trains nothing; use "
             f"method frozen with trainable_layers = 0 (the linear probe){told}"
         )
-    return no_pairs(cell) if OBJECTIVES.get(cell.objective).pairs else ""
+    if OBJECTIVES.get(cell.objective).pairs:
+        return no_pairs(cell)
+    return no_draws(cell) if OBJECTIVES.get(cell.objective).draws else ""
 
 
 def no_pairs(cell: Cell) -> str:
@@ -152,6 +156,22 @@ def no_pairs(cell: Cell) -> str:
         return (
             f"objective {cell.objective} compares with the model that it began as, and method {cell.method} leaves "
             "that as it is; use a method that trains, or objective supervised"
+        )
+    return ""
+
+
+def no_draws(cell: Cell) -> str:
+    """Why a combination cannot learn from texts that it draws; empty where it can."""
+    if not hasattr(TASKS.get(cell.task), "why_not_drawn"):
+        able = [name for name in TASKS.names() if hasattr(TASKS.get(name), "why_not_drawn")]
+        return (
+            f"objective {cell.objective} learns from texts that the model draws, and task {cell.task} writes none; use "
+            f"objective supervised, or a task that writes: {', '.join(able)}"
+        )
+    if not METHODS.get(cell.method).trains:
+        return (
+            f"objective {cell.objective} makes what is rewarded likelier, and method {cell.method} leaves all as it "
+            "is; use a method that trains, or objective supervised"
         )
     return ""
 
@@ -256,6 +276,8 @@ def packages(recipe: Recipe) -> dict[str, str]:
             (OBJECTIVES, cell.objective),
         )
     ]  # fmt: skip
+    objective: Any = recipe.objective
+    named += [(REWARDS, objective.reward)] if OBJECTIVES.get(objective.name).draws else []
     return {package: release for axis, name in named for package, release in axis.package(name).items()}
 
 
@@ -330,6 +352,7 @@ def check(recipe: Recipe, root: Path) -> Checkpoint:
         raise UnsupportedError(reason, where=f"[task] {cell.task} on {options.name}", remedy="change [task]")
     if hasattr(task, "check_room"):
         task.check_room(family, config)
+    refuse_unrewarded(recipe, task)
     if hasattr(task, "lacks") and not ours and (flaw := task.lacks(tokenizer_of(checkpoint.folder))):
         raise UnsupportedError(
             f"task {cell.task} cannot hide anything: {flaw}", where=f"[backbone] {options.name}",
@@ -412,6 +435,37 @@ def refuse_shared(recipe: Recipe, task: Any) -> None:
             where="training.probe_l2",
             expected="one a task",
             remedy="set probe_l2 in each [[task]]",
+        )
+
+
+def refuse_unrewarded(recipe: Recipe, task: Any) -> None:
+    """Stops where texts that the model draws cannot be learned from, or not by the reward that is asked for.
+
+    Args:
+        recipe: With the name of a reward, where its objective draws texts.
+        task: Then one that writes.
+
+    Raises:
+        RecipeError: There is no such reward, it needs what the task's rows do not have, or an option of the task does
+            not go with it.
+    """
+    objective: Any = recipe.objective
+    if not OBJECTIVES.get(objective.name).draws:
+        return
+    needs = needs_of(REWARDS.get(objective.reward))
+    option, reason = task.why_not_drawn()
+    if option:
+        raise RecipeError(
+            f"{option} {reason}", where=f"task.{option}", expected=f"none of it beside objective {objective.name}",
+            remedy="leave it out, or use objective supervised",
+        )  # fmt: skip
+    if missing := sorted(needs - task.known):
+        able = [name for name in REWARDS.names() if needs_of(REWARDS.get(name)) <= task.known]
+        raise RecipeError(
+            f"the reward {objective.reward} goes by a row's {' and '.join(missing)}, and rows of this task have none",
+            where="objective.reward",
+            expected=f"one of {', '.join(able)}",
+            remedy='slots come with task.preset = "data_to_text", a problem with preset "code" and task.programs',
         )
 
 

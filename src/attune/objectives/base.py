@@ -12,6 +12,12 @@ from torch import Tensor
 class Scored(Protocol):
     """What an objective needs of a model."""
 
+    training: bool
+
+    def train(self, mode: bool = True) -> Any:
+        """Whether dropout is at work."""
+        ...
+
     def loss(self, inputs: dict[str, Tensor], targets: Any) -> tuple[Tensor, Tensor]:
         """Total and weight `(B,)`; of rows of several texts `(B · S,)`, a row's own one after the other."""
         ...
@@ -32,3 +38,20 @@ class Referred:
     def to(self, device: torch.device) -> Referred:
         """All of it on a device."""
         return Referred(self.tokens.to(device), self.reference.to(device))
+
+
+@dataclass(frozen=True)
+class Rewarded:
+    """Targets of a batch whose rows have texts that the model drew.
+
+    Attributes:
+        tokens: `(P, T)`, of the rows' pieces: of each row the right text, then those drawn.
+        rewards: `(B, n)` float64, what each of a row's n texts earns.
+    """
+
+    tokens: Tensor
+    rewards: Tensor
+
+    def to(self, device: torch.device) -> Rewarded:
+        """All of it on a device."""
+        return Rewarded(self.tokens.to(device), self.rewards.to(device))

@@ -42,6 +42,7 @@ class Preference:
     needs: ClassVar[frozenset[str]] = frozenset()
     per_row: ClassVar[bool] = True
     pairs: ClassVar[bool] = True
+    draws: ClassVar[bool] = False
     pace: ClassVar[float] = 0.5
     summary: ClassVar[str] = "of two texts that may follow, the preferred one gains on the other (DPO)"
 

@@ -6,6 +6,7 @@ OBJECTIVES = Registry(
     "objective",
     {
         "preference": "attune.objectives.preference:Preference",
+        "reward": "attune.objectives.reward:Reward",
         "supervised": "attune.objectives.supervised:Supervised",
     },
     "attune.objectives",

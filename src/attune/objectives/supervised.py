@@ -28,6 +28,8 @@ class Supervised:
     per_row: ClassVar[bool] = True
     pairs: ClassVar[bool] = False
     """Whether a row is two answers, of which one is preferred, rather than what is right."""
+    draws: ClassVar[bool] = False
+    """Whether it learns from texts that the model draws at every step."""
     pace: ClassVar[float] = 1.0
     """Multiplies the method's learning rates, where the recipe gives none."""
     summary: ClassVar[str] = "the task's own loss on labelled rows"

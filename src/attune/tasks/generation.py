@@ -149,6 +149,20 @@ class Generation:
         """This task, learned from pairs of texts of which one is preferred."""
         return Preferences(self)
 
+    @property
+    def known(self) -> frozenset[str]:
+        """What is right for a row by the keys of its gold, as far as the recipe says."""
+        slotted = {"slots"} if self.options.preset == "data_to_text" else set[str]()
+        return frozenset({"texts"} | slotted | ({"problem"} if self.options.programs else set[str]()))
+
+    def why_not_drawn(self) -> tuple[str, str]:
+        """Which option keeps it from learning from texts that its network draws, and why; empty texts where none."""
+        if self.options.label_smoothing:
+            return "label_smoothing", "would change the probabilities by which texts are drawn and weighed"
+        if self.options.hybrid:
+            return "hybrid", "lets others write, and only what the network writes can be rewarded"
+        return "", ""
+
     def on(self, backbone: Any) -> Self:
         """This task with how a backbone reads its rows."""
         options = self.options

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attune.model.assemble import Model
 
-Batch = tuple[dict[str, Tensor], Tensor]
+Batch = tuple[dict[str, Tensor], Any]
 """Collated inputs and targets of a micro-batch."""
 Precise = Callable[[], AbstractContextManager[Any]]
 Drawn = tuple[Tensor, Tensor | None]

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attune.core.encoding import Encoding
-from attune.core.packing import IGNORED, by_piece, pieces_of
+from attune.core.packing import IGNORED, by_piece, in_one, pieces_of
 from attune.core.texts import rows_of
 from attune.errors import DataError
 from attune.model.assemble import Model
 from attune.model.rows import standing, told
-from attune.objectives.base import Referred
+from attune.objectives.base import Referred, Rewarded
 from attune.tasks.common.parts import Given, Parts, Targets
+from attune.training.draws import Grounds, grounds
 
 CHUNK = 2048
 NO_TOKEN = np.zeros(0, dtype=np.int64)
@@ -56,6 +57,7 @@ class Encoded:
         lost: Those of them that no token stands for.
         parts: Of several tasks, by name: the same rows with the targets of each.
         there: Of several tasks, by name `(N,)`: which rows have gold.
+        grounds: What texts drawn for the rows are rewarded by, where the objective draws such.
         reference: `(N, S)`, what the untuned model holds of the S texts of each row, where the objective compares with
             that.
     """
@@ -75,6 +77,7 @@ class Encoded:
         self.parts: dict[str, Encoded] = {}
         self.there: dict[str, Tensor] = {}
         self.reference: Tensor | None = None
+        self.grounds: Grounds | None = None
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -112,11 +115,12 @@ class Encoded:
         """Targets of several rows of one task, without a reference."""
         if isinstance(self.each, Tensor):
             return self.each[torch.as_tensor(np.asarray(indices), dtype=torch.int64)]
-        parts: list[NDArray[np.int32]] = []
-        for index in indices:
-            own = self.each[self.starts[index] : self.starts[index + 1]]
-            parts.extend(by_piece(own, self.row(index)))
-        return padded(parts)
+        return padded([part for index in indices for part in by_piece(self.targets_at(index), self.row(index))])
+
+    def targets_at(self, index: int) -> NDArray[np.int32]:
+        """Targets of the tokens of one row."""
+        assert not isinstance(self.each, Tensor)
+        return self.each[self.starts[index] : self.starts[index + 1]]
 
     def _of_several(self, indices: Sequence[int] | NDArray[np.int64]) -> Targets:
         places = torch.as_tensor(np.asarray(indices), dtype=torch.int64)
@@ -256,6 +260,19 @@ def prepare(model: Model, rows: Encoded) -> None:
         model.task.learn_of(rows)
 
 
+def ground(model: Model, rows: Encoded, table: Rows, into: Path) -> None:
+    """Gives rows what texts drawn for them are rewarded by, where the model's objective draws such.
+
+    Args:
+        model: The assembled model; its task has learned of the rows.
+        rows: Changed in place.
+        table: What they were encoded from.
+        into: A file for the rows as they are read.
+    """
+    if model.objective.draws:
+        rows.grounds = grounds(model, table, into)
+
+
 def learned_from(
     model: Model, rows: Encoded, indices: Sequence[int] | NDArray[np.int64], moment: tuple[int, ...]
 ) -> tuple[list[NDArray[np.int64]], Any]:
@@ -271,10 +288,36 @@ def learned_from(
         Token ids, ragged, and targets as `Encoded.targets_of` has them.
     """
     ids = rows.rows(indices)
+    if rows.grounds:
+        return with_draws(model, rows, indices, moment)
     if not hasattr(model.task, "draw"):
         return ids, rows.targets_of(indices)
     drawn, targets = model.task.draw(ids, indices, moment)
     return drawn, targets if isinstance(targets, Tensor) else padded(targets)
+
+
+def with_draws(
+    model: Model, rows: Encoded, indices: Sequence[int] | NDArray[np.int64], moment: tuple[int, ...]
+) -> tuple[list[NDArray[np.int64]], Rewarded]:
+    """Rows with the texts that the model draws for them as it stands.
+
+    Args:
+        model: The assembled model.
+        rows: An encoded set, with its grounds.
+        indices: `(B,)` row numbers.
+        moment: As for `learned_from`.
+
+    Returns:
+        Token ids, ragged: of each row that with its right text, then with each that was drawn, as pieces; and targets.
+    """
+    assert rows.grounds
+    drawn = rows.grounds.draw(model, indices, moment)
+    ids: list[NDArray[np.int64]] = []
+    targets: list[NDArray[np.int32]] = []
+    for index, own in zip(map(int, indices), drawn.texts, strict=True):
+        ids.append(in_one([rows.row(index), *(one.ids for one in own)]))
+        targets += by_piece(np.concatenate([rows.targets_at(index), *(one.targets for one in own)]), ids[-1])
+    return ids, Rewarded(padded(targets), torch.from_numpy(drawn.rewards))
 
 
 def padded(parts: Sequence[NDArray[np.int32]]) -> Tensor:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from attune.core.recipe import TrainingOptions
 from attune.errors import AttuneError, InterruptedRunError
 from attune.model.assemble import Model
+from attune.objectives.base import Rewarded
 from attune.training import checkpoint
 from attune.training.checkpoint import State
 from attune.training.coupled import Batch, backward
@@ -139,9 +140,11 @@ class Loop:
         if (lowest := self.unfreezing.news(state.step)) is not None:
             self.place.events.write("unfrozen", step=state.step, lowest=lowest, layers=self.unfreezing.top)
         total = weight = 0.0
+        rewards: list[Tensor] = []
         with self.unfreezing.at(state.step):
             for together in [micro_batches] if self.model.coupled else [[indices] for indices in micro_batches]:
                 batches = [self._batch(indices, state.step) for indices in together]
+                rewards += [targets.rewards for _, targets in batches if isinstance(targets, Rewarded)]
                 found = backward(self.model, batches, self._precise)
                 total += found[0]
                 weight += found[1]
@@ -156,10 +159,14 @@ class Loop:
         state.step += 1
         state.loss += total
         state.weight += weight
-        self.place.events.write("step", step=state.step, loss=total / weight, rate=self.optimiser.param_groups[0]["lr"])
+        earned = {"reward": float(torch.cat(rewards).mean())} if rewards else {}
+        self.place.events.write(
+            "step", step=state.step, loss=total / weight, rate=self.optimiser.param_groups[0]["lr"], **earned
+        )
 
     def _batch(self, indices: Any, step: int) -> Batch:
-        ids, targets = learned_from(self.model, self.rows, indices, (self.options.seed, step))
+        with self._precise():  # texts are drawn by the numbers by which they will be weighed
+            ids, targets = learned_from(self.model, self.rows, indices, (self.options.seed, step))
         return self.model.collate(ids), targets.to(self.model.device)
 
     def _precise(self) -> AbstractContextManager[Any]:

@@ -190,13 +190,17 @@ class Prompts:
             tokenizer = self.backbone.tokenizer
             ids = np.asarray(tokenizer(target, add_special_tokens=False)["input_ids"], dtype=np.int64)
             ids = np.append(ids, tokenizer.eos_token_id)
-            written = ids[: self.longest]
-            return Example(np.concatenate([prompt, written]), following(prompt, written), len(ids) > self.longest)
-        (ids,) = self.backbone.encode_targets([target])
-        written = ids[: self.longest]
+        else:
+            (ids,) = self.backbone.encode_targets([target])
+        return replace(self.continued(prompt, ids[: self.longest]), lost=len(ids) > self.longest)
+
+    def continued(self, prompt: Ids, written: Ids) -> Example:
+        """What was read with the tokens that were written, the end token among them if there is one."""
+        if self.backbone.onward:
+            return Example(np.concatenate([prompt, written]), following(prompt, written), lost=False)
         ignored = np.full(len(prompt), IGNORED, dtype=np.int32)
         targets = np.concatenate([ignored, written.astype(np.int32)])
-        return Example(as_pieces([prompt, written]), targets, len(ids) > self.longest)
+        return Example(as_pieces([prompt, written]), targets, lost=False)
 
     def marked(self, example: Example) -> str:
         """An example as text, what is learned of it between ⟦ and ⟧."""

@@ -1,0 +1,1 @@
+"""What a text that was written earns, as a program tells it."""
