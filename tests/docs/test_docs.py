@@ -97,3 +97,9 @@ def test_shown_commands_run(page: Path, tmp_path: Path):
         arguments = shlex.split(command)[1:]
         done = run([*arguments, *quick(arguments)], folder)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
+
+
+def test_every_page_is_in_the_menu():
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")]
+    assert [page for page in sorted(pages) if page not in menu] == []
