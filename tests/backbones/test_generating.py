@@ -1,5 +1,7 @@
 """Generation: what a cache, a batch, a beam and a draw may change, and what they may not."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 
@@ -191,6 +193,26 @@ def test_what_a_checkpoint_forces_or_forbids_is_left_out_of_a_bare_draw(made, ki
     for one in bare:
         for text, end in zip(one.texts, one.ends, strict=True):
             assert len(end) == (len(text) < 30) and not {*end.tolist()} - {*backbone.stops}
+
+
+def test_threads_that_write_by_one_network_take_turns(made, monkeypatch):
+    backbone = made("gpt2", "generate")
+    network, rows = backbone.network, rows_of(backbone)
+    own, generate, strange = network.generation_config, network.generate, []
+    lengths = (3, 5, 7, 9)
+    expected = [backbone.generate(rows, Decoding(longest=each, shortest=each)) for each in lengths]
+
+    def slow(**given):
+        time.sleep(0.02)
+        if network.generation_config is not given["generation_config"]:
+            strange.append(given["generation_config"])
+        return generate(**given)
+
+    monkeypatch.setattr(network, "generate", slow)
+    with ThreadPoolExecutor(len(lengths)) as pool:
+        found = list(pool.map(lambda each: backbone.generate(rows, Decoding(longest=each, shortest=each)), lengths))
+    assert all(same(*each) for each in zip(found, expected, strict=True))
+    assert (network.generation_config is own, strange) == (True, [])
 
 
 def test_seeds_may_be_given_a_row(made):

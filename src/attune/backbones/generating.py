@@ -7,7 +7,9 @@ import zlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from threading import Lock
 from typing import Any, ClassVar, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -31,6 +33,8 @@ from attune.errors import DataError
 
 FIRST = 8
 """Probabilities of the first token that are told."""
+TURNS: WeakKeyDictionary[Any, Lock] = WeakKeyDictionary()
+LOOKING = Lock()
 
 
 class Speaker(Protocol):
@@ -187,28 +191,44 @@ def one_batch(speaker: Speaker, rows: Sequence[Ids], how: Decoding, seeds: Seque
     The cache of a decoder is one that grows: transformers would make one of as many layers as the encoder has.
     """
     network = whole(speaker.network)
-    config = settings(speaker, how)
-    longest = max(map(len, rows))
-    ids = np.full((len(rows), longest), config.pad_token_id, dtype=np.int64)
-    mask = np.zeros((len(rows), longest), dtype=np.int64)
-    for index, row in enumerate(rows):
-        place = slice(longest - len(row), None) if speaker.onward else slice(len(row))
-        ids[index, place], mask[index, place] = row, 1
-    device = next(network.parameters()).device
-    witnessed = Witnessed()
-    begun = longest if speaker.onward else 1
-    with instead(network, config):
-        found: Tensor = network.generate(
-            input_ids=torch.from_numpy(ids).to(device),
-            attention_mask=torch.from_numpy(mask).to(device),
-            generation_config=config,
-            logits_processor=LogitsProcessorList([*steps(speaker, how, seeds, begun, config), witnessed]),
-            **({} if speaker.onward else {"past_key_values": EncoderDecoderCache(DynamicCache(), DynamicCache())}),
-        )
+    with turn(network):
+        config = settings(speaker, how)
+        ids, mask = padded(rows, config.pad_token_id, left=speaker.onward)
+        device = next(network.parameters()).device
+        witnessed = Witnessed()
+        begun = ids.shape[1] if speaker.onward else 1
+        with instead(network, config):
+            found: Tensor = network.generate(
+                input_ids=torch.from_numpy(ids).to(device),
+                attention_mask=torch.from_numpy(mask).to(device),
+                generation_config=config,
+                logits_processor=LogitsProcessorList([*steps(speaker, how, seeds, begun, config), witnessed]),
+                **({} if speaker.onward else {"past_key_values": EncoderDecoderCache(DynamicCache(), DynamicCache())}),
+            )
     texts = [ended(row, config) for row in found[:, begun:].cpu().numpy().astype(np.int64)]
     each = len(texts) // len(rows)
     parts = [texts[at : at + each] for at in range(0, len(texts), each)]
     return [told_of(row, part, witnessed, how) for row, part in enumerate(parts)]
+
+
+def padded(rows: Sequence[Ids], pad: int, *, left: bool) -> tuple[Ids, Ids]:
+    """Rows as one array `(B, T)`, filled up on the left or the right; and what is no filling as ones `(B, T)`."""
+    longest = max(map(len, rows))
+    ids = np.full((len(rows), longest), pad, dtype=np.int64)
+    mask = np.zeros((len(rows), longest), dtype=np.int64)
+    for index, row in enumerate(rows):
+        place = slice(longest - len(row), None) if left else slice(len(row))
+        ids[index, place], mask[index, place] = row, 1
+    return ids, mask
+
+
+@contextmanager
+def turn(network: Any) -> Generator[None]:
+    """A context in which no other thread writes by a network: each finds the network's own generation config."""
+    with LOOKING:
+        mine = TURNS.setdefault(network, Lock())
+    with mine:
+        yield
 
 
 @contextmanager
