@@ -1,7 +1,6 @@
 """Answers in a context: forms of rows, windows, no answer, SQuAD's measures, and every command."""
 
 import json
-import math
 import random
 
 import numpy as np
@@ -18,17 +17,7 @@ from attune.lifecycle.train import train
 from attune.model.assemble import Cell, check, why_not
 from attune.model.bundle import load
 from attune.tasks.common.answers import AnswerScores, exact, f1, read_answers
-from attune.tasks.common.ends import (
-    CONTEXT,
-    FEW,
-    IGNORED,
-    NOWHERE,
-    Found,
-    best,
-    best_of_window,
-    expected,
-    targets_of_window,
-)
+from attune.tasks.common.ends import CONTEXT, IGNORED, NOWHERE, best, best_of_window, targets_of_window
 from attune.tasks.common.labelled import Labels
 from attune.tasks.common.span_search import search, spans_of
 from attune.tasks.question_answering import QuestionAnswering, QuestionAnsweringOptions, answered, threshold
@@ -240,25 +229,6 @@ def test_the_best_span_of_all_windows_by_hand():
     answers, nowhere = best(windows)
     assert np.exp(answers[0].score) == pytest.approx(0.36) and np.exp(nowhere) == pytest.approx(0.01)
     assert len({(one.start, one.end) for one in answers}) == len(answers), "windows that overlap give one span once"
-
-
-def test_the_answer_that_shares_most_with_all_of_them():
-    """Three answers by hand: the likeliest is long by chance, and the two others agree."""
-    found = [Found(0, 12, math.log(0.4), 0.4), Found(4, 6, math.log(0.3), 0.3), Found(4, 8, math.log(0.3), 0.3)]
-    shares = np.array([[1, 2 * 2 / 14, 2 * 4 / 16], [2 * 2 / 14, 1, 2 * 2 / 6], [2 * 4 / 16, 2 * 2 / 6, 1]])
-    np.testing.assert_allclose(expected(found), shares @ [0.4, 0.3, 0.3])
-    likely, _ = best([(found, -9.0)])
-    shared, nowhere = best([(found, -9.0)], shared=True)
-    assert (likely[0].end, shared[0].end, nowhere) == (12, 8, -9.0)
-    assert shared[0].worth == pytest.approx((shares @ [0.4, 0.3, 0.3])[2])
-    given = answered("abcdefghijkl", shared, -9.0, None, ())
-    assert given.answer == "efgh" and given.confidence == pytest.approx(0.3)
-    assert given.probabilities[0] == pytest.approx(0.4), "whether there is an answer is told by the likeliest"
-    crowd = [Found(2 * at, 2 * at + 2, math.log(0.1), 0.1) for at in range(6)] + [Found(90, 92, math.log(0.11), 0.11)]
-    near, _ = best([([*crowd, Found(1, 11, math.log(0.05), 0.05)], -9.0)], shared=True)
-    assert len(near) == FEW and (near[0].start, near[0].end) == (1, 11)
-    assert any(one.start == 90 for one in near), "the likeliest is told in any case"
-    assert best([([], -0.1)], shared=True) == ([], -0.1)
 
 
 def test_none_is_answered_below_the_threshold():

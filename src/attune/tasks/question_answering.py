@@ -56,9 +56,6 @@ class QuestionAnsweringOptions(Options):
     """Tokens read of a question, at most half of what is read at once."""
     overlap: int = Field(128, ge=0)
     """Tokens of the context that two windows share where it is longer than the backbone reads."""
-    choose_by: Literal["probability", "expected_f1"] = "probability"
-    """What makes an answer the best: that no other is as probable, or that it shares most with all that are, by their
-    probabilities. The latter has the better F1 where ends of answers are a matter of taste, and fewer exact ones."""
     no_answer_threshold: float | None = None
     """Logarithm of the odds of the best answer against none, below which none is given. Not given: chosen by F1 on the
     validation rows, 0 without them. Where every training row has an answer, one is always given."""
@@ -210,7 +207,7 @@ class QuestionAnswering:
                 best_of_window(logits, marks, stand, self.options.max_answer)
                 for logits, marks, stand in zip(*parts, strict=True)
             ]
-            answers, nowhere = best(windows, shared=self.options.choose_by == "expected_f1")
+            answers, nowhere = best(windows)
             found.append(answered(row[SECOND], answers, nowhere, line if abstains(asked.labels) else None, notices))
         return found
 
@@ -282,17 +279,15 @@ def answered(
     context: str, answers: Sequence[Found], nowhere: float, line: float | None, notices: tuple[str, ...]
 ) -> Prediction:
     """The best answer as a prediction; none where its odds against none are below the line, or where there is none."""
-    sure, none = float(np.exp(max((found.score for found in answers), default=LOWEST))), float(np.exp(nowhere))
-    apart = answers[0].worth - (answers[1].worth if len(answers) > 1 else 0.0) if answers else 0.0
+    sure, none = (float(np.exp(answers[0].score)) if answers else 0.0), float(np.exp(nowhere))
+    second = float(np.exp(answers[1].score)) if len(answers) > 1 else 0.0
     gap = abs(sure - none * float(np.exp(min(line, SURE)))) if line is not None else sure
     spans = [span_of(found, context) for found in answers]
     chances = np.array([sure, none], dtype=np.float32)
     alternatives = tuple(Alternative(span.text, span.confidence or 0.0) for span in spans)
     if not spans or (line is not None and odds(sure, none) < line):
         return Prediction("", none, alternatives, notices, chances, margin=gap)
-    return Prediction(
-        spans[0].text, spans[0].confidence, alternatives, notices, chances, tuple(spans[:1]), min(gap, apart)
-    )
+    return Prediction(spans[0].text, sure, alternatives, notices, chances, tuple(spans[:1]), min(gap, sure - second))
 
 
 def span_of(found: Found, context: str) -> Span:

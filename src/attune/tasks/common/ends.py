@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,7 @@ CONTEXT, NOWHERE = 1, 2
 START, END = 1, 2
 """Bits of a token's target: an answer begins with it, or ends with it."""
 FEW = 4
-"""Answers of a row that are told."""
-MANY = 64
-"""Likeliest answers of a window that are compared with one another."""
+"""Best answers of a window that are looked at."""
 
 Ints = NDArray[np.int64]
 
@@ -32,13 +30,11 @@ class Found:
         start: Its first character in the context.
         end: The first one after it.
         score: Logarithm of the probability that its window gives to its two ends.
-        worth: What it is chosen by: that probability, or what it is expected to share with the right answer.
     """
 
     start: int
     end: int
     score: float
-    worth: float
 
 
 def marks_of_window(places: Ints) -> Ints:
@@ -93,7 +89,7 @@ def best_of_window(outputs: NDArray[Any], marks: Ints, places: Ints, longest: in
         longest: Tokens of the longest answer.
 
     Returns:
-        At most `MANY`, likeliest first; and the logarithm of the probability that there is none.
+        At most `FEW`, best first; and the logarithm of the probability that there is none.
     """
     able = np.flatnonzero(marks > 0)
     scores = log_softmax(outputs[able].astype(np.float64), axis=0)
@@ -105,56 +101,27 @@ def best_of_window(outputs: NDArray[Any], marks: Ints, places: Ints, longest: in
     both = begin[:, None] + end[None, :]
     both[np.tril_indices(len(context), -1)] = -np.inf
     both[np.triu_indices(len(context), longest)] = -np.inf
-    order = np.argsort(-both, axis=None, kind="stable")[:MANY]
+    order = np.argsort(-both, axis=None, kind="stable")[:FEW]
     pairs = [divmod(int(place), len(context)) for place in order]
     return [
-        Found(int(places[context[i], 0]), int(places[context[j], 1]), float(both[i, j]), float(np.exp(both[i, j])))
+        Found(int(places[context[i], 0]), int(places[context[j], 1]), float(both[i, j]))
         for i, j in pairs
         if np.isfinite(both[i, j])
     ], nowhere
 
 
-def best(windows: Sequence[tuple[list[Found], float]], *, shared: bool = False) -> tuple[list[Found], float]:
+def best(windows: Sequence[tuple[list[Found], float]]) -> tuple[list[Found], float]:
     """The best answers of all windows of a row, each once, best first; and how probable it is that none has one.
 
     Args:
         windows: What `best_of_window` found in each.
-        shared: Whether an answer is as good as what it is expected to share with the right one, rather than as probable
-            as it is.
 
     Returns:
-        At most `FEW` answers, the likeliest among them, and the least of the windows' logarithms: one window that is
-        sure of an answer is enough.
+        Answers, and the least of the windows' logarithms: one window that is sure of an answer is enough.
     """
     known: dict[tuple[int, int], Found] = {}
     for found in (one for some, _ in windows for one in some):
         place = (found.start, found.end)
         if place not in known or found.score > known[place].score:
             known[place] = found
-    likeliest = sorted(known.values(), key=lambda found: -found.score)
-    nowhere = min(nowhere for _, nowhere in windows)
-    if not shared or not likeliest:
-        return likeliest[:FEW], nowhere
-    gains = zip(likeliest, expected(likeliest), strict=True)
-    order = sorted((replace(found, worth=float(gain)) for found, gain in gains), key=lambda found: -found.worth)
-    top = next(found for found in order if found.score == likeliest[0].score)
-    return [*order[: FEW - 1], *(order[FEW - 1 : FEW] if top in order[:FEW] else [top])], nowhere
-
-
-def expected(answers: Sequence[Found]) -> NDArray[np.float64]:
-    """F1 of characters that each answer is expected to share with the right one, which is one of them.
-
-    Minimum Bayes risk (Goel & Byrne 2000): where many answers with other ends are about as probable, the likeliest is
-    often a short or a long one by chance, and one in their midst is nearer to all.
-
-    Args:
-        answers: With their probabilities.
-
-    Returns:
-        `(N,)`, up to the probability that all of them have together.
-    """
-    start, end = (np.array([getattr(one, name) for one in answers], dtype=np.float64) for name in ("start", "end"))
-    common = np.minimum(end[:, None], end) - np.maximum(start[:, None], start)
-    length = end - start
-    f1 = 2 * common.clip(min=0) / (length[:, None] + length)
-    return f1 @ np.exp([one.score for one in answers])
+    return sorted(known.values(), key=lambda found: -found.score), min(nowhere for _, nowhere in windows)
