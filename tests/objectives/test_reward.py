@@ -14,6 +14,8 @@ from attune.lifecycle.train import plan, train
 from attune.model.assemble import AXES, Cell, check, packages, why_not
 from attune.model.bundle import load
 from attune.objectives.reward import Reward
+from attune.tasks.common.text_scores import TextScores
+from attune.tasks.rewards.registry import FIGURES, REWARDS
 from attune.training.draws import seed_of
 from attune.training.encoded import learned_from
 from attune.training.optimiser import moving
@@ -185,6 +187,7 @@ def test_what_cannot_be_rewarded_is_told_before_data_is_read(root):
             check(wanted, root)
         assert "bleu, chrf, exact, rouge_l" in str(error.value)
     assert check(usual.having("objective", reward="slots").having("task", preset="data_to_text"), root)
+    assert {FIGURES[name] for name in REWARDS.names()} <= set(TextScores.names)
     with pytest.raises(RecipeError, match="no reward named 'rouge'") as error:
         check(usual.having("objective", reward="rouge"), root)
     assert "rouge_l" in str(error.value)
@@ -254,6 +257,9 @@ def test_a_bundle_is_tuned_on_by_a_reward_of_another_package(tmp_path, family, p
         backbone={"family": family, "name": "first/bundle"},
         objective={"name": "reward", "reward": "letters", "supervised_weight": 0.02, "samples": 4},
     )
+    with pytest.raises(RecipeError, match="is no figure of texts that epochs could be chosen by"):
+        check(wanted, tmp_path)
+    wanted = wanted.having("training", metric="perplexity")
     assert packages(wanted) == {"attune-es": "0.1"}
     shown = plan(wanted, tmp_path)
     assert shown["first row, ⟦what is learned⟧"].count("⟦") == 1 and shown["steps"] > 0
@@ -267,3 +273,6 @@ def test_a_bundle_is_tuned_on_by_a_reward_of_another_package(tmp_path, family, p
     again = load(bundle.path, root=tmp_path)
     asked = [row["source"] for row in rows(4, seed=3)]
     assert [told.answer for told in again.predict(asked)] == [told.answer for told in bundle.predict(asked)]
+    near = wanted.having("objective", reward="rouge_l").having("training", metric="", epochs=1)
+    resolved = train(near, tmp_path, tmp_path / "near").recipe
+    assert resolved.training.metric == "rouge_l", "epochs are chosen by what is rewarded"

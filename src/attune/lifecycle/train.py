@@ -41,7 +41,7 @@ from attune.lifecycle.mining import Mined, mined, refuse_alone
 from attune.lifecycle.worded import refuse_long, showing, word
 from attune.model import bundle as bundles
 from attune.model import witness
-from attune.model.assemble import AXES, Model, assemble, cell_of, task_of
+from attune.model.assemble import AXES, Model, assemble, cell_of, metric_of, task_of
 from attune.model.bundle import Bundle
 from attune.model.rows import standing, told
 from attune.tasks.common.labelled import Labels
@@ -339,13 +339,13 @@ class Run:
 
 def refuse_unmeasured(recipe: Recipe, task: Any, validation: Table | None) -> None:
     """Stops where epochs are to be chosen by what cannot be measured of the validation rows."""
-    metric = recipe.training.metric
+    metric = recipe.training.metric or metric_of(recipe)
     if validation and hasattr(task, "unmeasured") and (lacking := task.unmeasured(metric, validation.golds())):
         raise DataError(
             f"no validation row has {lacking}, and epochs are chosen by {metric}",
             where="training.metric",
             expected=f"validation rows that have {lacking}, or another metric",
-            remedy="leave training.metric out to choose by the task's first metric",
+            remedy="name another in training.metric",
         )
     name, dot, _ = recipe.training.metric.partition(".")
     if not (isinstance(recipe.task, Several) and validation and dot):

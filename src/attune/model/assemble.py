@@ -36,7 +36,7 @@ from attune.tasks.common.parts import Parts
 from attune.tasks.heads.registry import HEADS
 from attune.tasks.registry import TASKS
 from attune.tasks.rewards.base import needs_of
-from attune.tasks.rewards.registry import REWARDS
+from attune.tasks.rewards.registry import FIGURES, REWARDS
 from attune.tasks.together import Together, why_apart
 
 AXES: Axes = {"backbone": BACKBONES, "task": TASKS, "method": METHODS, "objective": OBJECTIVES}
@@ -446,8 +446,8 @@ def refuse_unrewarded(recipe: Recipe, task: Any) -> None:
         task: Then one that writes.
 
     Raises:
-        RecipeError: There is no such reward, it needs what the task's rows do not have, or an option of the task does
-            not go with it.
+        RecipeError: There is no such reward, it needs what the task's rows do not have, an option of the task does not
+            go with it, or nothing says what epochs are to be chosen by.
     """
     objective: Any = recipe.objective
     if not OBJECTIVES.get(objective.name).draws:
@@ -459,6 +459,13 @@ def refuse_unrewarded(recipe: Recipe, task: Any) -> None:
             f"{option} {reason}", where=f"task.{option}", expected=f"none of it beside objective {objective.name}",
             remedy="leave it out, or use objective supervised",
         )  # fmt: skip
+    if not (metric_of(recipe) or recipe.training.metric):
+        raise RecipeError(
+            f"the reward {objective.reward} is no figure of texts that epochs could be chosen by",
+            where="training.metric",
+            expected="a figure of the task that tells whether the texts become better",
+            remedy="name one: perplexity holds the model near the data, rouge_l or bleu near the right texts",
+        )
     if missing := sorted(needs - task.known):
         able = [name for name in REWARDS.names() if needs_of(REWARDS.get(name)) <= task.known]
         raise RecipeError(
@@ -467,6 +474,11 @@ def refuse_unrewarded(recipe: Recipe, task: Any) -> None:
             expected=f"one of {', '.join(able)}",
             remedy='slots come with task.preset = "data_to_text", a problem with preset "code" and task.programs',
         )
+
+
+def metric_of(recipe: Recipe) -> str:
+    """The figure that says how much of its reward a model earns; empty where the objective has none."""
+    return FIGURES.get(getattr(recipe.objective, "reward", ""), "")
 
 
 def refuse_label(recipe: Recipe, task: Any) -> None:

@@ -14,3 +14,9 @@ REWARDS = Registry(
     },
     "attune.rewards",
 )
+
+FIGURES = {
+    "bleu": "bleu", "chrf": "chrf", "exact": "same_text", "passes": "pass_1", "rouge_l": "rouge_l",
+    "slots": "slot_error_rate",
+}  # fmt: skip
+"""Reward to the figure of texts that says how much of it a model earns; epochs are chosen by that."""
