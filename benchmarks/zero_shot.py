@@ -210,12 +210,19 @@ def prompted(results: list[dict[str, Any]]) -> list[str]:
         own = [found for found in results if found["case"].startswith(f"{kind.__name__}(")]
         for case in dict.fromkeys(found["case"] for found in own):
             if not any(heading in line for line in lines):
-                lines += ["", f"## {heading}", "", "| case | accuracy | macro F1 |", "|---|---|---|"]
+                lines += [
+                    "",
+                    f"## {heading}",
+                    "",
+                    "| case | accuracy | macro F1 | majority, accuracy |",
+                    "|---|---|---|---|",
+                ]
+            rows = [found for found in own if found["case"] == case]
             figures = [
-                spread([100 * found["metrics"][name]["value"] for found in own if found["case"] == case])
-                for name in ("accuracy", "macro_f1")
+                spread([100 * found["metrics"][name]["value"] for found in rows]) for name in ("accuracy", "macro_f1")
             ]
-            lines.append(f"| `{case}` | {figures[0]} | {figures[1]} |")
+            majority = next(each for each in rows[0]["baselines"] if each["name"] == "majority")
+            lines.append(f"| `{case}` | {' | '.join(figures)} | {100 * majority['metrics']['accuracy']['value']:.2f} |")
     return lines
 
 
