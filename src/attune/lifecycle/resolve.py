@@ -17,7 +17,7 @@ from attune.core.packing import IGNORED
 from attune.core.recipe import Recipe, Several, TrainingOptions
 from attune.core.texts import SECOND
 from attune.errors import DataError
-from attune.model.assemble import Model, metric_of
+from attune.model.assemble import Model, rewarded_figure
 from attune.tasks.heads.linear import L2_GRID, choose_l2
 from attune.training.encoded import Encoded, learned_from
 from attune.training.precision import ANSWERING, CANDIDATES, choose
@@ -102,7 +102,7 @@ def after_encoding(recipe: Recipe, model: Model, rows: Encoded) -> tuple[Recipe,
     """
     options = recipe.training
     measured: dict[str, Any] = {}
-    metric, _ = model.task.metric(options.metric or metric_of(recipe))
+    metric, _ = model.task.metric(options.metric or rewarded_figure(recipe))
     changes: dict[str, Any] = {"metric": metric, **rates(options, model)}
     if not model.method.trains or (options.start == "probe" and solved(model)):
         changes |= STILL

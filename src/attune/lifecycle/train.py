@@ -41,7 +41,7 @@ from attune.lifecycle.mining import Mined, mined, refuse_alone
 from attune.lifecycle.worded import refuse_long, showing, word
 from attune.model import bundle as bundles
 from attune.model import witness
-from attune.model.assemble import AXES, Model, assemble, cell_of, metric_of, task_of
+from attune.model.assemble import AXES, Model, assemble, cell_of, rewarded_figure, task_of
 from attune.model.bundle import Bundle
 from attune.model.rows import standing, told
 from attune.tasks.common.labelled import Labels
@@ -339,7 +339,7 @@ class Run:
 
 def refuse_unmeasured(recipe: Recipe, task: Any, validation: Table | None) -> None:
     """Stops where epochs are to be chosen by what cannot be measured of the validation rows."""
-    metric = recipe.training.metric or metric_of(recipe)
+    metric = recipe.training.metric or rewarded_figure(recipe)
     if validation and hasattr(task, "unmeasured") and (lacking := task.unmeasured(metric, validation.golds())):
         raise DataError(
             f"no validation row has {lacking}, and epochs are chosen by {metric}",

@@ -139,39 +139,38 @@ def why_not(cell: Cell) -> str:
             f"head {cell.head} cannot answer before it is trained, and method {cell.method} trains nothing; use "
             f"method frozen with trainable_layers = 0 (the linear probe){told}"
         )
-    if OBJECTIVES.get(cell.objective).pairs:
-        return no_pairs(cell)
-    return no_draws(cell) if OBJECTIVES.get(cell.objective).draws else ""
-
-
-def no_pairs(cell: Cell) -> str:
-    """Why a combination cannot learn from pairs of answers; empty where it can."""
-    if not hasattr(TASKS.get(cell.task), "in_pairs"):
-        able = [name for name in TASKS.names() if hasattr(TASKS.get(name), "in_pairs")]
-        return (
-            f"objective {cell.objective} learns which of two texts is preferred, and task {cell.task} writes none; use "
-            f"objective supervised, or a task that writes: {', '.join(able)}"
-        )
-    if not METHODS.get(cell.method).trains:
-        return (
-            f"objective {cell.objective} compares with the model that it began as, and method {cell.method} leaves "
-            "that as it is; use a method that trains, or objective supervised"
-        )
+    objective = OBJECTIVES.get(cell.objective)
+    if objective.pairs:
+        leaves = "compares with the model that it began as, and {method} leaves that as it is"
+        return no_texts(cell, "in_pairs", "which of two texts is preferred", leaves)
+    if objective.draws:
+        leaves = "makes what is rewarded likelier, and {method} leaves all as it is"
+        return no_texts(cell, "why_not_drawn", "from texts that the model draws", leaves)
     return ""
 
 
-def no_draws(cell: Cell) -> str:
-    """Why a combination cannot learn from texts that it draws; empty where it can."""
-    if not hasattr(TASKS.get(cell.task), "why_not_drawn"):
-        able = [name for name in TASKS.names() if hasattr(TASKS.get(name), "why_not_drawn")]
+def no_texts(cell: Cell, way: str, learns: str, leaves: str) -> str:
+    """Why a combination cannot learn from texts otherwise than from right ones; empty where it can.
+
+    Args:
+        cell: The combination.
+        way: What a task has that can.
+        learns: What the objective does.
+        leaves: What it would do to the model, and that a method without steps leaves undone.
+
+    Returns:
+        A sentence, or nothing.
+    """
+    if not hasattr(TASKS.get(cell.task), way):
+        able = [name for name in TASKS.names() if hasattr(TASKS.get(name), way)]
         return (
-            f"objective {cell.objective} learns from texts that the model draws, and task {cell.task} writes none; use "
+            f"objective {cell.objective} learns {learns}, and task {cell.task} writes none; use "
             f"objective supervised, or a task that writes: {', '.join(able)}"
         )
     if not METHODS.get(cell.method).trains:
         return (
-            f"objective {cell.objective} makes what is rewarded likelier, and method {cell.method} leaves all as it "
-            "is; use a method that trains, or objective supervised"
+            f"objective {cell.objective} {leaves.format(method=f'method {cell.method}')}; use a method that trains, or "
+            "objective supervised"
         )
     return ""
 
@@ -459,7 +458,7 @@ def refuse_unrewarded(recipe: Recipe, task: Any) -> None:
             f"{option} {reason}", where=f"task.{option}", expected=f"none of it beside objective {objective.name}",
             remedy="leave it out, or use objective supervised",
         )  # fmt: skip
-    if not (metric_of(recipe) or recipe.training.metric):
+    if not (rewarded_figure(recipe) or recipe.training.metric):
         raise RecipeError(
             f"the reward {objective.reward} is no figure of texts that epochs could be chosen by",
             where="training.metric",
@@ -476,7 +475,7 @@ def refuse_unrewarded(recipe: Recipe, task: Any) -> None:
         )
 
 
-def metric_of(recipe: Recipe) -> str:
+def rewarded_figure(recipe: Recipe) -> str:
     """The figure that says how much of its reward a model earns; empty where the objective has none."""
     return FIGURES.get(getattr(recipe.objective, "reward", ""), "")
 
