@@ -15,7 +15,7 @@ from typing import Any
 
 import crf
 from continued import attune, figures
-from runs import EXAMPLES, RESULTS, machine, once, test_data
+from runs import EXAMPLES, ONE_THREAD, RESULTS, machine, once, test_data
 
 from attune.evaluation.words import BASELINES, TITLES
 
@@ -48,7 +48,8 @@ def pretrain(name: str, work: Path) -> Path:
         if (run / "start.json").is_file():
             attune("train", "--resume", run)
         else:
-            attune("train", RECIPES / f"{name}.toml", "--data-root", work / "texts", "--out", run)
+            recipe = RECIPES / f"{name}.toml"
+            attune("train", recipe, "--data-root", work / "texts", "--out", run, "--set", ONE_THREAD)
     return run / "bundle"
 
 
@@ -68,7 +69,11 @@ def run(name: str, backbone: str, work: Path) -> dict[str, Any]:
     """One run on one set; tagging stands beside sklearn-crfsuite."""
     recipe, _ = SETS[name]
     made = crf.once if name == "resume_ner" else once
-    return {"set": name, "backbone": backbone, **made(recipe, test_data() / name, 0, overrides(backbone, work))}
+    return {
+        "set": name,
+        "backbone": backbone,
+        **made(recipe, test_data() / name, 0, (ONE_THREAD, *overrides(backbone, work))),
+    }
 
 
 def page(found: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from runs import EXAMPLES, RESULTS, machine, once, spread, test_data
+from runs import EXAMPLES, ONE_THREAD, RESULTS, machine, once, spread, test_data
 
 from attune.lifecycle.evaluate import evaluate_bundles
 
@@ -54,7 +54,7 @@ def stage(name: str, root: Path, work: Path, overrides: Sequence[str]) -> Path:
     """Trains a stage, or goes on with it, and exports it; tells where its bundle is."""
     run = work / name
     if not (run / "bundle" / "manifest.json").is_file():
-        settings = [word for item in overrides for word in ("--set", item)]
+        settings = [word for item in (ONE_THREAD, *overrides) for word in ("--set", item)]
         if (run / "start.json").is_file():
             attune("train", "--resume", run)
         else:
@@ -94,7 +94,7 @@ def main() -> None:
         for seed in SEEDS:
             if any((each["backbone"], each["seed"]) == (backbone, seed) for each in found["downstream"]):
                 continue
-            result = once(RECIPES / "downstream.toml", root, seed, [f"backbone.name={backbone}"])
+            result = once(RECIPES / "downstream.toml", root, seed, [f"backbone.name={backbone}", ONE_THREAD])
             found["downstream"].append({"backbone": backbone, **result})
             kept.write_text(json.dumps(found, indent=1) + "\n")
     write(found, options.out / "continued.md", options.cut)

@@ -14,13 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runs import EXAMPLES, RESULTS, once, test_data
+from runs import EXAMPLES, ONE_THREAD, RESULTS, once, test_data
 
 from attune.methods.registry import METHODS
 from attune.model.assemble import Cell, why_not
 
 KEPT = RESULTS / "methods.json"
-ONE_THREAD = "training.threads=1"
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import crf
-from runs import EXAMPLES, RESULTS, machine, once, test_data
+from runs import EXAMPLES, ONE_THREAD, RESULTS, machine, once, test_data
 
 from attune.evaluation.words import BASELINES, PLAIN, TITLES
 
 KEPT = RESULTS / "tasks.json"
-ONE_THREAD = "training.threads=1"
 
 
 @dataclass(frozen=True)
