@@ -24,6 +24,7 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY / "src"), str(REPOSITORY / "tests")]
 
+from attune.model.assemble import matrix  # noqa: E402
 from support import cells, worker  # noqa: E402
 
 TOLD = {
@@ -131,8 +132,7 @@ def page(
         own = [variant for variant in variants if variant.cell == cell]
         asked = [(str(variant), number) for variant in own for number in TOLD if cells.applies(number, variant)]
         lines.append(f"| {cell} | {len(own)} | {sum(not found[each] for each in asked)} of {len(asked)} |")
-    lines += ["", "## Refused cells", ""]
-    lines += [f"- {cell}: {reason}" for cell, reason in cells.refused()] or ["None."]
+    lines += refused()
     lines += ["", "## Failed checks", ""]
     bad = [
         f"- {variant}, invariant {number}: {failure.splitlines()[-1]}"
@@ -152,6 +152,19 @@ def page(
         f"- Backbones: tiny random ones, two layers, width 32: {kinds}.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def refused() -> list[str]:
+    """Lines on every refused cell, those with one reason that differ by method and objective alone together."""
+    rows, _, _ = matrix()
+    return [
+        "",
+        "## Refused cells",
+        "",
+        "| family | task | head | objectives | methods | reason |",
+        "|---|---|---|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in rows if row[-1] != "yes"),
+    ]
 
 
 def main() -> int:
