@@ -278,6 +278,24 @@ def test_precision_is_tried_on_few_rows_where_they_are_long(length, kept):
     assert resolve.some(rows, np.arange(32)).tolist() == list(range(kept))
 
 
+def test_padding_counts_where_rows_for_a_trial_are_chosen():
+    rows = SimpleNamespace(rows=lambda sample: [np.zeros(1_000 if row == 1 else 10, dtype=np.int64) for row in sample])
+    assert resolve.some(rows, np.arange(32)).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("cost", "steps"), [(0.1, 5), (0.6, 3), (30.0, 2)])
+def test_a_trial_is_short_where_steps_are_long(cost, steps, root, tmp_path):
+    on, now = cells.bench(FULL, root, tmp_path), [0.0]
+
+    def clock():
+        now[0] += cost
+        return now[0]
+
+    inputs = on.model.collate(on.rows.rows(range(4)))
+    taken = precision.timed(on.model, inputs, on.rows.targets[:4], "float32", clock)
+    assert taken == pytest.approx([cost] * steps)
+
+
 def test_events_after_a_checkpoint_are_cut(tmp_path):
     heard = []
     events = Events(tmp_path / "events.jsonl", lambda: 12.34567, (heard.append,))

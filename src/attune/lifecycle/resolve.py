@@ -28,7 +28,7 @@ ROWS_FOR_L2 = 10_000
 TOKENS_FOR_HEAD = 100_000
 """Tokens on whose features a head is solved at most; their rows are drawn."""
 TOKENS_FOR_TRIAL = 4_096
-"""Tokens of the rows on which number formats are tried at most."""
+"""Tokens, with padding, of the rows on which number formats are tried at most."""
 STILL: dict[str, Any] = {"epochs": 0, "precision": "float32", "attention": ANSWERING}
 """What the recipe of a run that takes no step says."""
 
@@ -122,8 +122,8 @@ def after_encoding(recipe: Recipe, model: Model, rows: Encoded) -> tuple[Recipe,
 
 def some(rows: Encoded, sample: NDArray[np.int64]) -> NDArray[np.int64]:
     """The first of the drawn rows, two at least: of long ones a few tell which number format is faster."""
-    tokens = np.cumsum([len(row) for row in rows.rows(sample)])
-    return sample[: max(2, int(np.searchsorted(tokens, TOKENS_FOR_TRIAL, side="right")))]
+    padded = np.maximum.accumulate([len(row) for row in rows.rows(sample)]) * np.arange(1, len(sample) + 1)
+    return sample[: max(2, int(np.searchsorted(padded, TOKENS_FOR_TRIAL, side="right")))]
 
 
 def fixed(model: Model, rows: Encoded, seed: int) -> tuple[NDArray[np.float32], torch.Tensor]:

@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from attune.model.assemble import Model
 
 WORTHWHILE = 1.15
+STEPS = 5
+"""Steps of a trial at the most, the warm-up among them."""
+ENOUGH = 1.0
+"""Seconds of steps after which a trial is long enough."""
 ANSWERING = "sdpa"
 """The attention kernel of every answer."""
 CANDIDATES = (("float32", "sdpa"), ("float32", "eager"), ("bfloat16", "sdpa"), ("bfloat16", "eager"))
@@ -71,9 +75,9 @@ def clock_of(device: torch.device) -> Callable[[], float]:
 def timed(
     model: Model, inputs: dict[str, torch.Tensor], targets: torch.Tensor, precision: str, clock: Callable[[], float]
 ) -> list[float]:
-    """Seconds of a few training steps, the first of them a warm-up."""
+    """Seconds of a few training steps, of fewer where they take long; the first of them is a warm-up."""
     taken: list[float] = []
-    for _ in range(5):
+    while len(taken) < 2 or (len(taken) < STEPS and sum(taken[1:]) < ENOUGH):
         begin = clock()
         with autocast(model.device, precision):
             total, weight = model.objective.loss(model, inputs, targets)
