@@ -32,6 +32,8 @@ SETS = {
     "online_shopping_10_cats": (RECIPES / "shopping.toml", "accuracy"),
     "resume_ner": (EXAMPLES / "resume_ner" / "tagging.toml", "entity_f1"),
 }
+PREPARED = "online_shopping_10_cats"
+"""The set whose rows `examples/chinese/prepare.py` chooses, beside the texts."""
 WORDS = ("backbone.tokenizer.kind=wordpiece", "backbone.tokenizer.vocabulary=8000")
 SIZE = tuple(
     f"backbone.scratch.{key}={value}"
@@ -69,11 +71,8 @@ def run(name: str, backbone: str, work: Path) -> dict[str, Any]:
     """One run on one set; tagging stands beside sklearn-crfsuite."""
     recipe, _ = SETS[name]
     made = crf.once if name == "resume_ner" else once
-    return {
-        "set": name,
-        "backbone": backbone,
-        **made(recipe, test_data() / name, 0, (ONE_THREAD, *overrides(backbone, work))),
-    }
+    data = work / "texts" if name == PREPARED else test_data() / name
+    return {"set": name, "backbone": backbone, **made(recipe, data, 0, (ONE_THREAD, *overrides(backbone, work)))}
 
 
 def page(found: dict[str, Any]) -> str:
@@ -82,6 +81,7 @@ def page(found: dict[str, Any]) -> str:
         "# Chinese, two cores", "", machine(), "",
         "The small encoder has four layers, 256 wide, and a vocabulary of 8,000 pieces, each Chinese character a word. "
         "It read the training texts of reviews, news, questions, abstracts and laws (`examples/chinese/prepare.py`). "
+        "Of the reviews' labels 4,000 are learned from. "
         "One seed; test files read once a run; 95 % intervals. The difference is paired, on the same rows, with its "
         "interval.", "",
         "| pre-training | metric | value | moved parameters | minutes |", "|---|---|---|---:|---:|",
