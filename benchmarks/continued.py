@@ -83,20 +83,23 @@ def main() -> None:
     root = data_root(options.work.resolve(), options.cut)
     kept = options.out / "continued.json"
     found: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {"stages": {}, "downstream": []}
-    bundles: dict[str, Path] = {}
-    for name in STAGES:
-        bundles[name] = stage(name, root, options.work.resolve(), options.set)
-        found["stages"][name] = figures(bundles[name])
-        kept.write_text(json.dumps(found, indent=1) + "\n")
-    if "differences" not in found:
-        found["differences"] = differences(bundles, root)
-    for backbone in BACKBONES:
-        for seed in SEEDS:
-            if any((each["backbone"], each["seed"]) == (backbone, seed) for each in found["downstream"]):
-                continue
-            result = once(RECIPES / "downstream.toml", root, seed, [f"backbone.name={backbone}", ONE_THREAD])
-            found["downstream"].append({"backbone": backbone, **result})
+    left = [
+        (backbone, seed)
+        for backbone in reversed(BACKBONES)
+        for seed in SEEDS
+        if not any((each["backbone"], each["seed"]) == (backbone, seed) for each in found["downstream"])
+    ]
+    if "differences" not in found or any(backbone in STAGES for backbone, _ in left):
+        bundles: dict[str, Path] = {}
+        for name in STAGES:
+            bundles[name] = stage(name, root, options.work.resolve(), options.set)
+            found["stages"][name] = figures(bundles[name])
             kept.write_text(json.dumps(found, indent=1) + "\n")
+        found["differences"] = found.get("differences") or differences(bundles, root)
+    for backbone, seed in left:
+        result = once(RECIPES / "downstream.toml", root, seed, [f"backbone.name={backbone}", ONE_THREAD])
+        found["downstream"].append({"backbone": backbone, **result})
+        kept.write_text(json.dumps(found, indent=1) + "\n")
     write(found, options.out / "continued.md", options.cut)
 
 
